@@ -1,0 +1,26 @@
+// The one place that knows which backends there are.
+#ifndef TLIN_ENGINE_BACKEND_FACTORY_H_
+#define TLIN_ENGINE_BACKEND_FACTORY_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/backend/backend.h"
+
+namespace tlin {
+
+struct BackendOptions {
+  int threads = 0;  // CPU workers; 0: as many as the process may use
+};
+
+// `device`: auto, cpu or cuda:N; `dtype`: auto, f32 or bf16. `auto` takes bf16
+// where the processor has the instructions for it. INVALID_ARGUMENT for other
+// words, FAILED_PRECONDITION for a device that is not there; both name the flag.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
+    absl::string_view device, absl::string_view dtype,
+    const BackendShape& shape, const BackendOptions& options);
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_BACKEND_FACTORY_H_

@@ -1,0 +1,72 @@
+// The facade: requests in, events out, one thread that runs steps.
+#ifndef TLIN_ENGINE_ENGINE_H_
+#define TLIN_ENGINE_ENGINE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/listener.h"
+#include "engine/model_runner.h"
+#include "engine/request.h"
+#include "engine/token_sink.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tlin {
+
+struct EngineOptions {
+  int32_t max_queued_requests = 256;
+  // Units (MFLOP) of fills and sync slices in one step beside the decode rows.
+  int64_t step_units = 4000;
+  int64_t max_prompt_tokens = 0;  // 0: the model's max_context_tokens
+};
+
+// Submit and Cancel are thread-safe; everything else of the engine happens on
+// its own thread, which Start begins and Stop ends.
+class Engine {
+ public:
+  // `tokenizer` may be null: token ids only (stop strings are then refused).
+  // `model`, `tokenizer`, `listener`, `clock` and `logger` outlive the engine.
+  static std::unique_ptr<Engine> Create(const EngineOptions& options,
+                                        ModelRunner* model,
+                                        const Tokenizer* tokenizer,
+                                        std::optional<TokenId> eos_token_id,
+                                        EngineListener* listener, Clock* clock,
+                                        Logger* logger);
+  virtual ~Engine() = default;
+
+  virtual void Start() = 0;
+
+  // OK: accepted; `sink` gets exactly one terminal event. Otherwise `sink` is
+  // never called: INVALID_ARGUMENT (naming the field), RESOURCE_EXHAUSTED (queue
+  // full, or longer than the history pool could ever hold), UNAVAILABLE
+  // (draining), DEADLINE_EXCEEDED (already passed).
+  virtual absl::Status Submit(Request request,
+                              std::shared_ptr<TokenSink> sink) = 0;
+
+  // The caller has gone: the request ends with CANCELLED after at most one step.
+  // Unknown ids are ignored: the request may just have ended.
+  virtual void Cancel(absl::string_view request_id) = 0;
+
+  // Refuses new requests from now on.
+  virtual void BeginDrain() = 0;
+  // Waits until no request is left, or `timeout` has passed. True: all ended.
+  virtual bool WaitUntilIdle(absl::Duration timeout) = 0;
+  // Ends what is left with UNAVAILABLE, then joins the thread. Idempotent.
+  virtual void Stop() = 0;
+
+  // Time since the loop last made progress: zero when idle. Thread-safe; a large
+  // value while requests are there means that the engine is stuck.
+  virtual absl::Duration TimeSinceProgress() const = 0;
+  // Suggested wait before a refused request is tried again. Thread-safe.
+  virtual absl::Duration RetryDelay() const = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_ENGINE_H_

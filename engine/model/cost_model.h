@@ -1,0 +1,42 @@
+// Closed forms: what a model costs in bytes and FLOPs, from its shape alone.
+// TLinFormer §4 and appendix A; TConstFormer; MODEL: "What follows for an engine".
+// Tests hold them against what is really allocated. Pure functions.
+#ifndef TLIN_ENGINE_MODEL_COST_MODEL_H_
+#define TLIN_ENGINE_MODEL_COST_MODEL_H_
+
+#include <cstdint>
+
+#include "engine/backend/dtype.h"
+#include "engine/model/config.h"
+
+namespace tlin {
+
+// Rows of a tile of a sync and of a page of a growing history. Positions are cut
+// at its multiples.
+inline constexpr int32_t kTileRows = 256;
+
+// The constant part of a session, in bytes: a slot. `max_context_tokens` matters
+// to history_window "auto" alone.
+int64_t SlotBytes(const ModelConfig& config, DType dtype,
+                  int64_t max_context_tokens);
+
+// Blocks (or layers) whose history keys and values grow with the context; 0 for
+// tconstformer.
+int32_t HistoryLayers(const ModelConfig& config);
+// One page, of all HistoryLayers: kTileRows tokens. 0 for tconstformer.
+int64_t HistoryPageBytes(const ModelConfig& config, DType dtype);
+// Pages of a sequence of up to `max_tokens` in all.
+int64_t HistoryPages(const ModelConfig& config, int64_t max_tokens);
+
+// Weights as published, each once.
+int64_t WeightBytes(const ModelConfig& config, DType dtype);
+
+// A sync of `history_tokens`, the last block's restore and unused queries left
+// out; and one token's row at a context of `context_tokens`, output projection
+// included.
+double SyncFlops(const ModelConfig& config, int64_t history_tokens);
+double RowFlops(const ModelConfig& config, int64_t context_tokens);
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_MODEL_COST_MODEL_H_

@@ -1,0 +1,64 @@
+// What one step of the engine runs: the scheduler writes it, the model reads it.
+#ifndef TLIN_ENGINE_STEP_PLAN_H_
+#define TLIN_ENGINE_STEP_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/token.h"
+
+namespace tlin {
+
+// Tokens that join a sequence's generation window, as rows of this step: one
+// row of a decoding sequence, several of a prompt or of a sequence to score.
+struct WindowRows {
+  enum class Logits {
+    kNone,
+    kLast,  // of the last row: the next token is sampled from it
+    kAll,   // of every row: scoring
+  };
+
+  SlotId slot = 0;
+  // Borrowed until Run returns.
+  // REQUIRES: 1 <= size, and the window has room for them.
+  absl::Span<const TokenId> tokens;
+  Logits logits = Logits::kNone;
+};
+
+// A bounded part of a sync that was begun in `slot`.
+struct SyncSlice {
+  SlotId slot = 0;
+  // Work to do, in units (ModelRunner); at least one tile is done whatever it is.
+  int64_t units = 0;
+};
+
+struct StepPlan {
+  std::vector<WindowRows> decode;  // one token each, run as one batch
+  std::vector<WindowRows> fill;    // each sequence's rows are run by themselves
+  std::vector<SyncSlice> sync;
+
+  bool empty() const { return decode.empty() && fill.empty() && sync.empty(); }
+  void clear() {
+    decode.clear();
+    fill.clear();
+    sync.clear();
+  }
+};
+
+// Logits in host memory, owned by the model, valid until its next Run. Row order:
+// the rows of `decode` in order, then those of `fill` in order.
+struct LogitRows {
+  const float* data = nullptr;  // [rows, vocab_size]
+  int32_t rows = 0;
+  int32_t vocab_size = 0;
+
+  absl::Span<const float> row(int32_t i) const {
+    return absl::MakeConstSpan(data + int64_t{i} * vocab_size,
+                               static_cast<size_t>(vocab_size));
+  }
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_STEP_PLAN_H_
