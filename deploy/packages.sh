@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs the distribution packages that are named on the command line as sets:
+#   deploy/packages.sh build          what the programs need to be built
+#   deploy/packages.sh build test     what the tests need besides
+# Only what is missing is installed; says plainly what it cannot install and exits 1.
+# Debian 12 and Ubuntu 24.04 carry all of these.
+set -euo pipefail
+
+build=(g++ cmake ninja-build ccache pkg-config
+       libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev
+       libabsl-dev prometheus-cpp-dev libdnnl-dev libhwy-dev nlohmann-json3-dev)
+test=(libgtest-dev libgmock-dev libbenchmark-dev clang clang-tidy clang-format
+      python3 python3-grpcio python3-protobuf xz-utils curl)
+
+wanted=()
+for set in "$@"; do
+  case "$set" in
+    build) wanted+=("${build[@]}") ;;
+    test) wanted+=("${test[@]}") ;;
+    *) echo "packages.sh: no such set of packages: $set (want build or test)" >&2; exit 1 ;;
+  esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "packages.sh: this is not Debian or Ubuntu (no dpkg). Install the equivalents of:" >&2
+  echo "  ${wanted[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+  state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+  [ "$state" = "install ok installed" ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "packages.sh: these packages are missing, and neither root nor sudo is at hand:" >&2
+    echo "  ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+echo "Installing with apt: ${missing[*]}"
+log=$(mktemp)
+if ! { "${as_root[@]}" apt-get update -qq &&
+       "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+         apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  cat "$log" >&2
+  echo "packages.sh: apt could not install the packages above." >&2
+  exit 1
+fi
+rm -f "$log"

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs everything that proves the project right:
+#   tests/run.sh            all of the below
+#   tests/run.sh --quick    without sanitizer builds, clang-tidy and fuzzers
+# Ends with one line for a person: "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+quick=false
+case "${1:-}" in
+  "") ;;
+  --quick) quick=true ;;
+  -h|--help) sed -n '2,5s/^# //p' "$0"; exit 0 ;;
+  *) echo "run.sh: no such option: $1 (see --help)" >&2; exit 2 ;;
+esac
+
+jobs=$(nproc)
+passed=0
+failed=0
+failures=()
+
+# step NAME COMMAND...: runs it, times it, counts it; the run goes on after a failure.
+step() {
+  local name=$1 begin=$SECONDS
+  shift
+  echo "== $name"
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "== $name: passed in $((SECONDS - begin)) s"
+  else
+    failed=$((failed + 1))
+    failures+=("$name")
+    echo "== $name: FAILED after $((SECONDS - begin)) s"
+  fi
+}
+
+build() {  # build FOLDER CMAKE_ARGUMENT...
+  local folder=$1
+  shift
+  cmake -S . -B "$folder" -G Ninja "$@" >"$folder.log" 2>&1 &&
+    cmake --build "$folder" -j "$jobs" >>"$folder.log" 2>&1 || {
+      tail -60 "$folder.log" >&2
+      return 1
+    }
+}
+
+# Every ctest test counts by itself. ctest's report is kept beside the build.
+run_ctest() {  # run_ctest FOLDER CTEST_ARGUMENT...
+  local folder=$1 report
+  shift
+  report=$folder/ctest.log
+  ctest --test-dir "$folder" --output-on-failure -j "$jobs" "$@" 2>&1 | tee "$report"
+  local status=${PIPESTATUS[0]}
+  passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test .* Passed ' "$report")))
+  return "$status"
+}
+
+format_check() {
+  git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
+}
+
+tidy_check() {
+  git ls-files 'engine/*.cc' 'server/*.cc' 'client/*.cc' |
+    xargs -P "$jobs" -n 1 clang-tidy -p build --quiet 2>/dev/null
+}
+
+fuzz() {
+  build build-fuzz -DTLIN_FUZZ=ON -DTLIN_SANITIZE=address -DCMAKE_CXX_COMPILER=clang++ \
+    -DCMAKE_C_COMPILER=clang || return 1
+  local fuzzer
+  for fuzzer in build-fuzz/fuzz/*_fuzzer; do
+    echo "$fuzzer, 10 seconds"
+    "$fuzzer" -max_total_time=10 -max_len=65536 -rss_limit_mb=2048 >"$fuzzer.log" 2>&1 || {
+      tail -40 "$fuzzer.log" >&2
+      return 1
+    }
+  done
+}
+
+if ! deploy/packages.sh build test; then
+  echo "0 passed, 1 failed"
+  exit 1
+fi
+
+step "build" build build -DCMAKE_BUILD_TYPE=RelWithDebInfo
+[ "$failed" -eq 0 ] && step "tests" run_ctest build
+step "format" format_check
+if ! $quick && [ "$failed" -eq 0 ]; then
+  step "clang-tidy" tidy_check
+  step "build with address and undefined-behaviour sanitizers" build build-asan -DTLIN_SANITIZE=address
+  step "tests with address and undefined-behaviour sanitizers" run_ctest build-asan -LE heavy
+  step "build with thread sanitizer" build build-tsan -DTLIN_SANITIZE=thread
+  TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" \
+    step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
+  step "fuzzers" fuzz
+fi
+
+for name in "${failures[@]:-}"; do
+  [ -n "$name" ] && echo "failed: $name"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
