@@ -1,0 +1,104 @@
+#include "engine/model/cost_model.h"
+
+#include <algorithm>
+
+#include "engine/backend/kv_block.h"
+
+namespace tlin {
+namespace {
+
+// FLOPs a row, by MODEL's pieces. A product with an [n, m] matrix is 2nm.
+struct RowCosts {
+  explicit RowCosts(const ModelConfig& config)
+      : q(2.0 * config.n_embd * config.n_embd),
+        kv(2 * q),
+        finish(q + 6.0 * config.n_embd * config.ffn_size()),
+        attend_key(4.0 * config.n_embd) {}
+
+  double q;           // one projection of D x D
+  double kv;          // two
+  double finish;      // out_proj and the feed-forward network
+  double attend_key;  // scores and weighted values of one key
+};
+
+}  // namespace
+
+int64_t SlotBytes(const ModelConfig& config, DType dtype,
+                  int64_t max_context_tokens) {
+  if (!config.has_windows()) return 0;
+  const int64_t window =
+      KvBlockBytes(config.generation_window, config.n_embd, dtype);
+  const int64_t history = KvBlockBytes(config.HistoryWindow(max_context_tokens),
+                                       config.n_embd, dtype);
+  // Every layer has a window; all but compress a compressed history.
+  return config.n_block * (config.block_depth * window +
+                           (config.block_depth - 1) * history);
+}
+
+int32_t HistoryLayers(const ModelConfig& config) {
+  switch (config.architecture) {
+    case Architecture::kTLinFormer:
+      return config.n_block;
+    case Architecture::kTConstFormer:
+      return 0;
+    case Architecture::kTransformer:
+      return config.n_layer;
+  }
+  return 0;
+}
+
+int64_t HistoryPageBytes(const ModelConfig& config, DType dtype) {
+  return HistoryLayers(config) * KvBlockBytes(kTileRows, config.n_embd, dtype);
+}
+
+int64_t HistoryPages(const ModelConfig& config, int64_t max_tokens) {
+  if (HistoryLayers(config) == 0) return 0;
+  return (max_tokens + kTileRows - 1) / kTileRows;
+}
+
+int64_t WeightBytes(const ModelConfig& config, DType dtype) {
+  return config.ParameterCount() * DTypeBytes(dtype);
+}
+
+double SyncFlops(const ModelConfig& config, int64_t history_tokens) {
+  if (!config.has_windows() || history_tokens == 0) return 0;
+  const RowCosts cost(config);
+  const double history = static_cast<double>(history_tokens);
+  const double queries = static_cast<double>(
+      std::min(config.HistoryWindow(history_tokens), history_tokens));
+  // Block b reads the history through the restore layers of the blocks before it.
+  const double restore_row =
+      cost.q + queries * cost.attend_key + cost.finish;
+  double flops = 0;
+  for (int32_t block = 0; block < config.n_block; ++block) {
+    const double rows_before = block * restore_row;
+    const double read = rows_before + cost.kv + queries * cost.attend_key;
+    flops += history * read + queries * (rows_before + cost.q + cost.finish);
+    const double hidden =
+        cost.q + cost.kv + queries * cost.attend_key + cost.finish;
+    flops += (config.block_depth - 2) * queries * hidden + queries * cost.kv;
+  }
+  return flops;
+}
+
+double RowFlops(const ModelConfig& config, int64_t context_tokens) {
+  const RowCosts cost(config);
+  const double layers = config.layers();
+  const double projections = layers * (cost.q + cost.kv + cost.finish) +
+                             2.0 * config.n_embd * config.vocab_size;
+  const double context = static_cast<double>(context_tokens);
+  if (!config.has_windows()) {
+    return projections + layers * context * cost.attend_key;
+  }
+  const double window = std::min<double>(config.generation_window, context);
+  const double history = context - window;
+  const double compressed = std::min<double>(
+      static_cast<double>(config.HistoryWindow(context_tokens)), history);
+  double keys = layers * window + (layers - config.n_block) * compressed;
+  if (config.architecture == Architecture::kTLinFormer) {
+    keys += config.n_block * history;
+  }
+  return projections + keys * cost.attend_key;
+}
+
+}  // namespace tlin
