@@ -1,0 +1,144 @@
+// tlin plan: what a model will take, from its shape alone. No server.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/command_support.h"
+#include "client/event_json.h"
+#include "client/exit_code.h"
+#include "engine/backend/dtype.h"
+#include "engine/model/config.h"
+#include "engine/model/cost_model.h"
+#include "nlohmann/json.hpp"
+
+namespace tlin::client {
+namespace {
+
+constexpr char kAbout[] =
+    "Memory and work of the model in --model=DIR (its config.json is enough), "
+    "by closed forms:\nbytes of a session and sessions in a GiB at each "
+    "context "
+    "length, work of a token, of a\nsync, and of a token with its share of the "
+    "syncs. A multiply and an add are 2 FLOP.\n";
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+struct ContextCost {
+  int64_t tokens = 0;
+  int64_t session_bytes = 0;  // slot and history pages, on the device
+  int64_t sessions_per_gib = 0;
+  double token_flop = 0;       // one more token
+  double sync_flop = 0;        // a sync of all of them
+  double mean_token_flop = 0;  // token_flop and a window's share of sync_flop
+};
+
+ContextCost CostAt(const ModelConfig& config, DType dtype, int64_t tokens) {
+  ContextCost cost;
+  cost.tokens = tokens;
+  cost.session_bytes =
+      SlotBytes(config, dtype, tokens) +
+      HistoryPages(config, tokens) * HistoryPageBytes(config, dtype);
+  cost.sessions_per_gib = kGiB / cost.session_bytes;
+  cost.token_flop = RowFlops(config, tokens);
+  cost.mean_token_flop = cost.token_flop;
+  if (config.has_windows()) {
+    cost.sync_flop = SyncFlops(config, tokens);
+    cost.mean_token_flop += cost.sync_flop / config.generation_window;
+  }
+  return cost;
+}
+
+std::string PlanJson(const ModelConfig& config, DType dtype,
+                     const std::vector<ContextCost>& costs) {
+  nlohmann::ordered_json json = {
+      {"architecture", ArchitectureName(config.architecture)},
+      {"parameters", config.ParameterCount()},
+      {"dtype", DTypeName(dtype)},
+      {"weight_bytes", WeightBytes(config, dtype)},
+      {"contexts", nlohmann::ordered_json::array()}};
+  for (const ContextCost& cost : costs) {
+    json["contexts"].push_back({{"context_tokens", cost.tokens},
+                                {"session_bytes", cost.session_bytes},
+                                {"sessions_per_gib", cost.sessions_per_gib},
+                                {"token_flop", cost.token_flop},
+                                {"sync_flop", cost.sync_flop},
+                                {"mean_token_flop", cost.mean_token_flop}});
+  }
+  return OneLine(json);
+}
+
+void PrintPlan(const ModelConfig& config, DType dtype,
+               const std::vector<ContextCost>& costs, std::ostream& out) {
+  out << absl::StrFormat(
+      "%s, %d parameters, weights %.1f MiB as %s\n\n",
+      ArchitectureName(config.architecture), config.ParameterCount(),
+      WeightBytes(config, dtype) / 1048576.0, DTypeName(dtype));
+  out << absl::StrFormat("%12s %15s %13s %12s %12s %16s\n", "context",
+                         "bytes/session", "sessions/GiB", "MFLOP/token",
+                         "MFLOP/sync", "MFLOP/token,mean");
+  for (const ContextCost& cost : costs) {
+    out << absl::StrFormat("%12d %15d %13d %12.1f %12.0f %16.1f\n", cost.tokens,
+                           cost.session_bytes, cost.sessions_per_gib,
+                           cost.token_flop / 1e6, cost.sync_flop / 1e6,
+                           cost.mean_token_flop / 1e6);
+  }
+  if (config.has_windows()) {
+    out << absl::StrFormat(
+        "\nA session syncs every %d tokens. Each token also takes 4 B of host "
+        "memory.\n",
+        config.generation_window);
+  }
+}
+
+}  // namespace
+
+int RunPlan(const Args& args, Io& io) {
+  std::string model;
+  std::string dtype_name = "bf16";
+  std::vector<int32_t> contexts;
+  bool json = false;
+  FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
+  flags.Add("model", &model, "The model's directory.");
+  flags.Add("dtype", &dtype_name, "Of weights and caches: f32, bf16 or f16.");
+  flags.Add("contexts", &contexts,
+            "Context lengths in tokens; default 1024,4096,16384,65536,262144,"
+            "1048576.");
+  flags.Add("json", &json, "Print JSON.");
+  if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
+  if (model.empty()) return UsageError("--model: a directory is needed", io);
+  DType dtype = DType::kF32;
+  for (DType candidate : {DType::kBF16, DType::kF16}) {
+    if (dtype_name == DTypeName(candidate)) dtype = candidate;
+  }
+  if (dtype_name != DTypeName(dtype)) {
+    return UsageError(
+        absl::StrCat("--dtype: want f32, bf16 or f16, not '", dtype_name, "'"),
+        io);
+  }
+  if (contexts.empty()) {
+    contexts = {1024, 4096, 16384, 65536, 262144, 1048576};
+  }
+
+  const auto config = LoadModelConfig(absl::StrCat(
+      model, absl::EndsWith(model, "/") ? "" : "/", "config.json"));
+  if (!config.ok()) return UsageError(config.status().message(), io);
+  std::vector<ContextCost> costs;
+  for (int32_t tokens : contexts) {
+    if (tokens < 1) {
+      return UsageError(absl::StrCat("--contexts: ", tokens, " is below 1"),
+                        io);
+    }
+    costs.push_back(CostAt(*config, dtype, tokens));
+  }
+  if (json) {
+    io.out << PlanJson(*config, dtype, costs) << "\n";
+  } else {
+    PrintPlan(*config, dtype, costs, io.out);
+  }
+  return Done(io);
+}
+
+}  // namespace tlin::client
