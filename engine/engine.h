@@ -43,14 +43,14 @@ class Engine {
   virtual void Start() = 0;
 
   // OK: accepted; `sink` gets exactly one terminal event. Otherwise `sink` is
-  // never called: INVALID_ARGUMENT (naming the field), RESOURCE_EXHAUSTED (queue
-  // full, or longer than the history pool could ever hold), UNAVAILABLE
+  // never called: INVALID_ARGUMENT (naming the field), RESOURCE_EXHAUSTED
+  // (queue full, or longer than the history pool could ever hold), UNAVAILABLE
   // (draining), DEADLINE_EXCEEDED (already passed).
   virtual absl::Status Submit(Request request,
                               std::shared_ptr<TokenSink> sink) = 0;
 
-  // The caller has gone: the request ends with CANCELLED after at most one step.
-  // Unknown ids are ignored: the request may just have ended.
+  // The caller has gone: the request ends with CANCELLED after at most one
+  // step. Unknown ids are ignored: the request may just have ended.
   virtual void Cancel(absl::string_view request_id) = 0;
 
   // Refuses new requests from now on.
@@ -60,8 +60,8 @@ class Engine {
   // Ends what is left with UNAVAILABLE, then joins the thread. Idempotent.
   virtual void Stop() = 0;
 
-  // Time since the loop last made progress: zero when idle. Thread-safe; a large
-  // value while requests are there means that the engine is stuck.
+  // Time since the loop last made progress: zero when idle. Thread-safe; a
+  // large value while requests are there means that the engine is stuck.
   virtual absl::Duration TimeSinceProgress() const = 0;
   // Suggested wait before a refused request is tried again. Thread-safe.
   virtual absl::Duration RetryDelay() const = 0;

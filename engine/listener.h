@@ -56,8 +56,8 @@ class EngineListener {
   virtual void OnFirstToken(absl::Duration since_submission) = 0;
   // Between two tokens of one sequence.
   virtual void OnToken(absl::Duration since_previous) = 0;
-  // A cache miss: from the window being full (or the prompt admitted) to the next
-  // token; and the history tokens that were read.
+  // A cache miss: from the window being full (or the prompt admitted) to the
+  // next token; and the history tokens that were read.
   virtual void OnSync(absl::Duration duration, int64_t history_tokens) = 0;
   virtual void OnCacheHits(int64_t rows) = 0;
   virtual void OnRequestEnd(const RequestEnd& end) = 0;

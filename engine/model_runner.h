@@ -30,19 +30,19 @@ struct ModelInfo {
   int32_t max_logit_rows = 0;
   // Syncs that may be in flight at once; each has its own workspace.
   int32_t max_syncs = 0;
-  // A fill part must start and end at multiples of this many rows of the window,
-  // or end at the last token that is there, so that the rows that are computed
-  // together never depend on the scheduler.
+  // A fill part must start and end at multiples of this many rows of the
+  // window, or end at the last token that is there, so that the rows that are
+  // computed together never depend on the scheduler.
   int32_t fill_granularity = 0;
 };
 
 // Bytes really allocated, by pool.
 struct ModelMemory {
   int64_t weights = 0;
-  int64_t session_cache = 0;      // slots * session_cache_bytes
+  int64_t session_cache = 0;        // slots * session_cache_bytes
   int64_t session_cache_bytes = 0;  // of one slot; constant
-  int64_t history = 0;            // pages of growing history, all of them
-  int64_t history_used = 0;       // pages that are reserved now
+  int64_t history = 0;              // pages of growing history, all of them
+  int64_t history_used = 0;         // pages that are reserved now
   int64_t workspace = 0;
   int64_t vocabulary_table = 0;
 };
@@ -75,9 +75,9 @@ class ModelRunner {
   virtual int32_t WindowTokens(SlotId slot) const = 0;
 
   // Begins a sync: the history becomes `history`, the window empties. Work is
-  // done by slices. `history` stays where it is, unchanged, until the sync ends.
-  // REQUIRES: generation_window > 0; history.size() is a positive multiple of
-  // it; fewer than max_syncs are in flight.
+  // done by slices. `history` stays where it is, unchanged, until the sync
+  // ends. REQUIRES: generation_window > 0; history.size() is a positive
+  // multiple of it; fewer than max_syncs are in flight.
   virtual void BeginSync(SlotId slot, absl::Span<const TokenId> history) = 0;
   // 0 when no sync is in flight. What is left never grows.
   virtual int64_t SyncUnitsLeft(SlotId slot) const = 0;
@@ -90,8 +90,8 @@ class ModelRunner {
   // Runs the plan; `logits` is valid until the next call. On failure the state
   // of every slot named in the plan is undefined until Close; other slots are
   // as they were.
-  // REQUIRES: slots are open, in at most one part each, and not in a sync unless
-  // the part is a slice of it; the bounds in info() hold.
+  // REQUIRES: slots are open, in at most one part each, and not in a sync
+  // unless the part is a slice of it; the bounds in info() hold.
   virtual absl::Status Run(const StepPlan& plan, LogitRows* logits) = 0;
 };
 

@@ -1,4 +1,5 @@
-// What one step of the engine runs: the scheduler writes it, the model reads it.
+// What one step of the engine runs: the scheduler writes it, the model reads
+// it.
 #ifndef TLIN_ENGINE_STEP_PLAN_H_
 #define TLIN_ENGINE_STEP_PLAN_H_
 
@@ -29,7 +30,8 @@ struct WindowRows {
 // A bounded part of a sync that was begun in `slot`.
 struct SyncSlice {
   SlotId slot = 0;
-  // Work to do, in units (ModelRunner); at least one tile is done whatever it is.
+  // Work to do, in units (ModelRunner); at least one tile is done whatever it
+  // is.
   int64_t units = 0;
 };
 
@@ -46,8 +48,8 @@ struct StepPlan {
   }
 };
 
-// Logits in host memory, owned by the model, valid until its next Run. Row order:
-// the rows of `decode` in order, then those of `fill` in order.
+// Logits in host memory, owned by the model, valid until its next Run. Row
+// order: the rows of `decode` in order, then those of `fill` in order.
 struct LogitRows {
   const float* data = nullptr;  // [rows, vocab_size]
   int32_t rows = 0;

@@ -19,14 +19,16 @@ struct Candidate {
 
 struct TokenLogprobs {
   TokenId token_id = 0;
-  float logprob = 0.0f;  // of the model's distribution, before sampling's changes
-  int32_t rank = 0;      // 1: the likeliest
+  float logprob =
+      0.0f;          // of the model's distribution, before sampling's changes
+  int32_t rank = 0;  // 1: the likeliest
   std::vector<Candidate> top;
 };
 
 // New tokens of a request and the text that became whole with them.
 struct Chunk {
-  std::string text;  // whole UTF-8; may be empty while a stop string is possible
+  std::string
+      text;  // whole UTF-8; may be empty while a stop string is possible
   std::vector<TokenId> token_ids;
   std::vector<TokenLogprobs> logprobs;  // one a token where asked for
 };
@@ -72,8 +74,8 @@ class TokenSink {
   // The sink merges what its reader has not taken yet.
   virtual void OnChunk(Chunk chunk) = 0;
   virtual void OnFinished(const Finished& finished) = 0;
-  // DEADLINE_EXCEEDED: passed before the first token. CANCELLED: the caller asked
-  // for it. UNAVAILABLE: the engine stops. INTERNAL: the model failed.
+  // DEADLINE_EXCEEDED: passed before the first token. CANCELLED: the caller
+  // asked for it. UNAVAILABLE: the engine stops. INTERNAL: the model failed.
   virtual void OnError(const absl::Status& status) = 0;
 };
 

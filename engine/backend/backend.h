@@ -1,8 +1,9 @@
-// The device: coarse operations on non-owning views. The forward pass is written
-// once over this interface (engine/model); the CPU backend is the oracle.
+// The device: coarse operations on non-owning views. The forward pass is
+// written once over this interface (engine/model); the CPU backend is the
+// oracle.
 //
-// Activations are f32; weights and caches have the backend's dtype; products are
-// accumulated, and softmax and LayerNorm computed, in f32.
+// Activations are f32; weights and caches have the backend's dtype; products
+// are accumulated, and softmax and LayerNorm computed, in f32.
 //
 // Row independence: what an operation computes for a row depends on that row's
 // own inputs alone, bit for bit: not on how many rows are in the call, on the
@@ -41,8 +42,8 @@ class DeviceBuffer {
   virtual int64_t size() const = 0;  // bytes
 };
 
-// y = W x + b, with W packed as the backend likes it. Only the backend that made
-// it can use it.
+// y = W x + b, with W packed as the backend likes it. Only the backend that
+// made it can use it.
 class Linear {
  public:
   virtual ~Linear() = default;
@@ -59,9 +60,9 @@ class Norm {
 // MODEL: "Pieces". Shapes are [out, in].
 struct LayerWeights {
   std::unique_ptr<Norm> norm1;
-  std::unique_ptr<Linear> q;        // [D, D]: the first third of qkv_proj
-  std::unique_ptr<Linear> kv;       // [2D, D]: the other two thirds
-  std::unique_ptr<Linear> out;      // [D, D]
+  std::unique_ptr<Linear> q;    // [D, D]: the first third of qkv_proj
+  std::unique_ptr<Linear> kv;   // [2D, D]: the other two thirds
+  std::unique_ptr<Linear> out;  // [D, D]
   std::unique_ptr<Norm> norm2;
   std::unique_ptr<Linear> gate_up;  // [2F, D]: w1 above w3, no bias
   std::unique_ptr<Linear> down;     // [D, F]: w2, no bias
@@ -135,8 +136,8 @@ class Backend {
   // x += Wo attended + bo; x += W2 (silu(W1 n) * (W3 n)), n = LayerNorm2(x).
   virtual void Finish(const LayerWeights& layer, Rows attended, Rows x) = 0;
 
-  // The generation path: out = causal softmax over the window + softmax over the
-  // history, two separate ones.
+  // The generation path: out = causal softmax over the window + softmax over
+  // the history, two separate ones.
   virtual void AttendWindow(Rows q, absl::Span<const WindowPart> parts,
                             Rows out) = 0;
 

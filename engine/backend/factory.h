@@ -16,7 +16,8 @@ struct BackendOptions {
 
 // `device`: auto, cpu or cuda:N; `dtype`: auto, f32 or bf16. `auto` takes bf16
 // where the processor has the instructions for it. INVALID_ARGUMENT for other
-// words, FAILED_PRECONDITION for a device that is not there; both name the flag.
+// words, FAILED_PRECONDITION for a device that is not there; both name the
+// flag.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
     absl::string_view device, absl::string_view dtype,
     const BackendShape& shape, const BackendOptions& options);

@@ -1,4 +1,5 @@
-// TLIN_CHECK: broken invariants only. Bad input is an absl::Status, never a check.
+// TLIN_CHECK: broken invariants only. Bad input is an absl::Status, never a
+// check.
 #ifndef TLIN_ENGINE_BASE_CHECK_H_
 #define TLIN_ENGINE_BASE_CHECK_H_
 
@@ -10,9 +11,9 @@ namespace tlin {
 
 }  // namespace tlin
 
-#define TLIN_CHECK(condition)                                            \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                   \
-                                : ::tlin::CheckFailed(__FILE__, __LINE__, \
-                                                      #condition))
+#define TLIN_CHECK(condition)   \
+  (static_cast<bool>(condition) \
+       ? static_cast<void>(0)   \
+       : ::tlin::CheckFailed(__FILE__, __LINE__, #condition))
 
 #endif  // TLIN_ENGINE_BASE_CHECK_H_

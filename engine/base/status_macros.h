@@ -7,9 +7,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define TLIN_RETURN_IF_ERROR(expr)            \
-  do {                                        \
-    absl::Status tlin_status = (expr);        \
+#define TLIN_RETURN_IF_ERROR(expr)             \
+  do {                                         \
+    absl::Status tlin_status = (expr);         \
     if (!tlin_status.ok()) return tlin_status; \
   } while (false)
 

@@ -39,9 +39,11 @@ class FieldReader {
     const bool fits = found->is_number_unsigned()
                           ? found->get<uint64_t>() <= uint64_t(most)
                           : found->is_number_integer();
-    if (!fits || found->get<int64_t>() < least || found->get<int64_t>() > most) {
-      return Error(field, absl::StrCat("is ", found->dump(), ": want an integer in [",
-                                       least, ", ", most, "]"));
+    if (!fits || found->get<int64_t>() < least ||
+        found->get<int64_t>() > most) {
+      return Error(field,
+                   absl::StrCat("is ", found->dump(), ": want an integer in [",
+                                least, ", ", most, "]"));
     }
     return static_cast<int32_t>(found->get<int64_t>());
   }
@@ -128,8 +130,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view json,
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": is longer than ", kMaxFileBytes, " bytes"));
   }
-  const Json parsed =
-      Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);
+  const Json parsed = Json::parse(json.begin(), json.end(), nullptr,
+                                  /*allow_exceptions=*/false);
   if (!parsed.is_object()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": is not a JSON object"));
@@ -144,17 +146,18 @@ absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view json,
   TLIN_ASSIGN_OR_RETURN(config.n_head,
                         reader.Integer("n_head", 1, config.n_embd));
   if (config.n_embd % config.n_head != 0) {
-    return reader.Error("n_head", absl::StrCat("is ", config.n_head,
-                                               ": does not divide n_embd ",
-                                               config.n_embd));
+    return reader.Error(
+        "n_head", absl::StrCat("is ", config.n_head,
+                               ": does not divide n_embd ", config.n_embd));
   }
   if (config.head_size() % 2 != 0) {
-    return reader.Error("n_head", absl::StrCat("makes a head size of ",
-                                               config.head_size(),
-                                               ", which is odd"));
+    return reader.Error(
+        "n_head", absl::StrCat("makes a head size of ", config.head_size(),
+                               ", which is odd"));
   }
   if (config.has_windows()) {
-    TLIN_ASSIGN_OR_RETURN(config.n_block, reader.Integer("n_block", 1, kMaxLayers));
+    TLIN_ASSIGN_OR_RETURN(config.n_block,
+                          reader.Integer("n_block", 1, kMaxLayers));
     TLIN_ASSIGN_OR_RETURN(
         config.block_depth,
         reader.Integer("block_depth", 2, kMaxLayers / config.n_block));
@@ -162,7 +165,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view json,
     TLIN_ASSIGN_OR_RETURN(config.generation_window,
                           reader.Integer("generation_window", 1, kMaxWindow));
   } else {
-    TLIN_ASSIGN_OR_RETURN(config.n_layer, reader.Integer("n_layer", 1, kMaxLayers));
+    TLIN_ASSIGN_OR_RETURN(config.n_layer,
+                          reader.Integer("n_layer", 1, kMaxLayers));
   }
   TLIN_ASSIGN_OR_RETURN(
       config.eos_token_id,

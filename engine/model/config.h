@@ -20,7 +20,7 @@ const char* ArchitectureName(Architecture architecture);
 struct ModelConfig {
   Architecture architecture = Architecture::kTLinFormer;
   int32_t vocab_size = 0;
-  int32_t n_embd = 0;             // D
+  int32_t n_embd = 0;  // D
   int32_t n_head = 0;
   int32_t n_block = 0;            // 0 for the transformer
   int32_t block_depth = 0;        // H + 2; 0 for the transformer
@@ -32,7 +32,9 @@ struct ModelConfig {
 
   int32_t head_size() const { return n_embd / n_head; }
   int32_t ffn_size() const;  // F
-  bool has_windows() const { return architecture != Architecture::kTransformer; }
+  bool has_windows() const {
+    return architecture != Architecture::kTransformer;
+  }
 
   // W_oh for a history of `history_tokens` (MODEL: "auto" depends on it), not
   // bounded by the history itself. 0 for the transformer.

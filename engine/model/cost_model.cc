@@ -31,8 +31,8 @@ int64_t SlotBytes(const ModelConfig& config, DType dtype,
   const int64_t history = KvBlockBytes(config.HistoryWindow(max_context_tokens),
                                        config.n_embd, dtype);
   // Every layer has a window; all but compress a compressed history.
-  return config.n_block * (config.block_depth * window +
-                           (config.block_depth - 1) * history);
+  return config.n_block *
+         (config.block_depth * window + (config.block_depth - 1) * history);
 }
 
 int32_t HistoryLayers(const ModelConfig& config) {
@@ -66,9 +66,9 @@ double SyncFlops(const ModelConfig& config, int64_t history_tokens) {
   const double history = static_cast<double>(history_tokens);
   const double queries = static_cast<double>(
       std::min(config.HistoryWindow(history_tokens), history_tokens));
-  // Block b reads the history through the restore layers of the blocks before it.
-  const double restore_row =
-      cost.q + queries * cost.attend_key + cost.finish;
+  // Block b reads the history through the restore layers of the blocks before
+  // it.
+  const double restore_row = cost.q + queries * cost.attend_key + cost.finish;
   double flops = 0;
   for (int32_t block = 0; block < config.n_block; ++block) {
     const double rows_before = block * restore_row;

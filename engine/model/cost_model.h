@@ -1,6 +1,6 @@
 // Closed forms: what a model costs in bytes and FLOPs, from its shape alone.
-// TLinFormer §4 and appendix A; TConstFormer; MODEL: "What follows for an engine".
-// Tests hold them against what is really allocated. Pure functions.
+// TLinFormer §4 and appendix A; TConstFormer; MODEL: "What follows for an
+// engine". Tests hold them against what is really allocated. Pure functions.
 #ifndef TLIN_ENGINE_MODEL_COST_MODEL_H_
 #define TLIN_ENGINE_MODEL_COST_MODEL_H_
 
@@ -11,12 +11,12 @@
 
 namespace tlin {
 
-// Rows of a tile of a sync and of a page of a growing history. Positions are cut
-// at its multiples.
+// Rows of a tile of a sync and of a page of a growing history. Positions are
+// cut at its multiples.
 inline constexpr int32_t kTileRows = 256;
 
-// The constant part of a session, in bytes: a slot. `max_context_tokens` matters
-// to history_window "auto" alone.
+// The constant part of a session, in bytes: a slot. `max_context_tokens`
+// matters to history_window "auto" alone.
 int64_t SlotBytes(const ModelConfig& config, DType dtype,
                   int64_t max_context_tokens);
 

@@ -1,0 +1,43 @@
+#include "engine/backend/cpu/rope_table.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tlin {
+
+RopeTable::RopeTable(int32_t head_size, int32_t max_rows)
+    : half_(head_size / 2),
+      cosines_(static_cast<size_t>(max_rows) * half_),
+      sines_(static_cast<size_t>(max_rows) * half_) {
+  positions_.reserve(static_cast<size_t>(max_rows));
+  for (int32_t i = 0; i < half_; ++i) {
+    frequencies_.push_back(
+        static_cast<float>(std::pow(10000.0, -2.0 * i / head_size)));
+  }
+}
+
+void RopeTable::Prepare(absl::Span<const int32_t> positions, WorkerPool* pool) {
+  if (std::equal(positions.begin(), positions.end(), positions_.begin(),
+                 positions_.end())) {
+    return;
+  }
+  positions_.assign(positions.begin(), positions.end());
+  pool->ParallelFor(static_cast<int64_t>(positions.size()), [&](int64_t row,
+                                                                int) {
+    const auto position = static_cast<float>(positions[row]);
+    for (int32_t i = 0; i < half_; ++i) {
+      // The angle is the float32 product; its cosine is taken in
+      // double, which is exact for the rounded angle.
+      const float angle = position * frequencies_[i];
+      cosines_[row * half_ + i] = static_cast<float>(std::cos(double{angle}));
+      sines_[row * half_ + i] = static_cast<float>(std::sin(double{angle}));
+    }
+  });
+}
+
+int64_t RopeTable::bytes() const {
+  return static_cast<int64_t>((cosines_.size() + sines_.size()) *
+                              sizeof(float));
+}
+
+}  // namespace tlin
