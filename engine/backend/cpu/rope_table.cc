@@ -11,8 +11,11 @@ RopeTable::RopeTable(int32_t head_size, int32_t max_rows)
       sines_(static_cast<size_t>(max_rows) * half_) {
   positions_.reserve(static_cast<size_t>(max_rows));
   for (int32_t i = 0; i < half_; ++i) {
-    frequencies_.push_back(
-        static_cast<float>(std::pow(10000.0, -2.0 * i / head_size)));
+    // In float32 throughout, as the published models were trained: at position
+    // 150,000 a frequency that is off by its last bit gives other logits.
+    const float exponent =
+        static_cast<float>(2 * i) / static_cast<float>(head_size);
+    frequencies_.push_back(1.0f / std::pow(10000.0f, exponent));
   }
 }
 

@@ -1,0 +1,119 @@
+// The generation path: rows that join their sequences' windows.
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "engine/model/cost_model.h"
+#include "engine/model/model.h"
+
+namespace tlin {
+
+int32_t Model::PlaceRows(absl::Span<const WindowRows> parts) {
+  int32_t row = 0;
+  for (const WindowRows& part : parts) {
+    Slot& slot = slots_[part.slot];
+    const auto count = static_cast<int32_t>(part.tokens.size());
+    TLIN_CHECK(slot.open && !slot.sync.has_value() && count >= 1);
+    TLIN_CHECK(!config_.has_windows() ||
+               slot.window_tokens + count <= config_.generation_window);
+    const int64_t position = slot.history_tokens + slot.window_tokens;
+    for (int32_t i = 0; i < count; ++i, ++row) {
+      tokens_[row] = part.tokens[i];
+      positions_[row] = static_cast<int32_t>(position + i);
+    }
+    slot.window_tokens += count;
+  }
+  return row;
+}
+
+void Model::PlaceWindow(const WindowRows& part, int32_t layer,
+                        int32_t first_row, size_t index) {
+  const Slot& slot = slots_[part.slot];
+  const auto count = static_cast<int32_t>(part.tokens.size());
+  const int32_t before = slot.window_tokens - count;
+  WindowPart& placed = window_parts_[index];
+  placed = WindowPart();
+  placed.first_row = first_row;
+  placed.rows = count;
+  placed.window_offset = before;
+  if (!config_.has_windows()) {
+    // Everything is window: pages, the last of them perhaps not full.
+    const absl::Span<KvBlock> pages = cache_->Pages(part.slot, layer);
+    for (int32_t i = 0; i < count; ++i) {
+      KvBlock& page = pages[(before + i) / kTileRows];
+      const int32_t row = (before + i) % kTileRows;
+      page.rows = row + 1;
+      kv_rows_[first_row + i] = {page.data, page.capacity, row};
+    }
+    placed.window =
+        pages.subspan(0, (slot.window_tokens + kTileRows - 1) / kTileRows);
+    return;
+  }
+  KvBlock& window = window_blocks_[index];
+  window = cache_->Window(part.slot, layer);
+  window.rows = slot.window_tokens;
+  for (int32_t i = 0; i < count; ++i) {
+    kv_rows_[first_row + i] = {window.data, window.capacity, before + i};
+  }
+  placed.window = absl::MakeConstSpan(&window, 1);
+  if (slot.history_tokens == 0) return;
+  if (layer % config_.block_depth != 0) {
+    KvBlock& history = history_blocks_[index];
+    history = cache_->CompressedHistory(part.slot, layer);
+    history.rows = slot.compressed_rows;
+    placed.history = absl::MakeConstSpan(&history, 1);
+  } else if (config_.architecture == Architecture::kTLinFormer) {
+    placed.history =
+        cache_->Pages(part.slot, layer / config_.block_depth)
+            .subspan(0, HistoryPages(config_, slot.history_tokens));
+  }
+}
+
+void Model::PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer) {
+  int32_t row = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    PlaceWindow(parts[i], layer, row, i);
+    row += static_cast<int32_t>(parts[i].tokens.size());
+  }
+}
+
+void Model::RunWindowRows(absl::Span<const WindowRows> parts,
+                          LogitRows* logits) {
+  const int32_t rows = PlaceRows(parts);
+  TLIN_CHECK(rows <= backend_->shape().max_rows);
+  const Rows x = RowsOf(x_, rows);
+  const Rows q = RowsOf(q_, rows);
+  const Rows attended = RowsOf(attended_, rows);
+  const auto placed = absl::MakeConstSpan(window_parts_).first(parts.size());
+  backend_->Embed(*weights_.embedding, absl::MakeConstSpan(tokens_).first(rows),
+                  x);
+  for (int32_t i = 0; i < config_.layers(); ++i) {
+    PlaceLayer(parts, i);
+    backend_->ProjectQkv(weights_.layers[i], x,
+                         absl::MakeConstSpan(positions_).first(rows), q,
+                         absl::MakeConstSpan(kv_rows_).first(rows));
+    backend_->AttendWindow(q, placed, attended);
+    backend_->Finish(weights_.layers[i], attended, x);
+  }
+
+  logit_rows_.clear();
+  int32_t row = 0;
+  for (const WindowRows& part : parts) {
+    const auto count = static_cast<int32_t>(part.tokens.size());
+    for (int32_t i = 0; i < count; ++i, ++row) {
+      const bool last = i == count - 1;
+      if (part.logits == WindowRows::Logits::kAll ||
+          (part.logits == WindowRows::Logits::kLast && last)) {
+        logit_rows_.push_back(row);
+      }
+    }
+  }
+  if (logit_rows_.empty()) return;
+  const auto wanted = static_cast<int32_t>(logit_rows_.size());
+  TLIN_CHECK(logits->rows + wanted <= info_.max_logit_rows);
+  backend_->ComputeLogits(
+      *weights_.norm, *weights_.embedding, x, logit_rows_,
+      logits_.data() + int64_t{logits->rows} * config_.vocab_size);
+  logits->rows += wanted;
+}
+
+}  // namespace tlin

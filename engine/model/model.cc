@@ -1,0 +1,203 @@
+#include "engine/model/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/cost_model.h"
+
+namespace tlin {
+namespace {
+
+// Logits of scored sequences come in portions of this many rows.
+constexpr int32_t kScoreRows = 64;
+
+int32_t MaxDecodeRows(const ModelOptions& options) { return options.slots; }
+
+int32_t QueryRows(const ModelConfig& config, const ModelOptions& options) {
+  return static_cast<int32_t>(
+      std::max<int64_t>(1, config.HistoryWindow(options.max_context_tokens)));
+}
+
+}  // namespace
+
+BackendShape MakeBackendShape(const ModelConfig& config,
+                              const ModelOptions& options) {
+  BackendShape shape;
+  shape.n_embd = config.n_embd;
+  shape.n_head = config.n_head;
+  shape.ffn_size = config.ffn_size();
+  shape.vocab_size = config.vocab_size;
+  shape.max_rows =
+      std::max({kTileRows, MaxDecodeRows(options), QueryRows(config, options)});
+  shape.max_logit_rows = std::max(kScoreRows, MaxDecodeRows(options));
+  return shape;
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Create(
+    const ModelConfig& config, const ModelOptions& options,
+    ModelWeights weights, std::unique_ptr<Backend> backend) {
+  std::unique_ptr<Model> model(
+      new Model(config, options, std::move(weights), std::move(backend)));
+  TLIN_ASSIGN_OR_RETURN(
+      model->cache_,
+      StateCache::Create(config, options.slots, options.max_context_tokens,
+                         options.history_tokens, model->backend_.get()));
+  TLIN_RETURN_IF_ERROR(model->AllocateWorkspace());
+  return model;
+}
+
+Model::Model(const ModelConfig& config, const ModelOptions& options,
+             ModelWeights weights, std::unique_ptr<Backend> backend)
+    : config_(config),
+      options_(options),
+      backend_(std::move(backend)),
+      weights_(std::move(weights)),
+      slots_(static_cast<size_t>(options.slots)) {
+  const BackendShape& shape = backend_->shape();
+  info_.architecture = ArchitectureName(config.architecture);
+  info_.device = backend_->name();
+  info_.dtype = DTypeName(backend_->dtype());
+  info_.parameters = config.ParameterCount();
+  info_.vocab_size = config.vocab_size;
+  info_.slots = options.slots;
+  info_.generation_window = config.generation_window;
+  info_.max_context_tokens = options.max_context_tokens;
+  info_.max_decode_rows = MaxDecodeRows(options);
+  info_.max_fill_rows = kTileRows;
+  info_.max_logit_rows = shape.max_logit_rows;
+  info_.max_syncs = config.has_windows() ? options.max_syncs : 0;
+  // The backend's rows are independent: a fill may be cut anywhere.
+  info_.fill_granularity = 1;
+}
+
+absl::Status Model::AllocateWorkspace() {
+  const BackendShape& shape = backend_->shape();
+  const auto rows_bytes = [&](int64_t rows) {
+    return rows * config_.n_embd * static_cast<int64_t>(sizeof(float));
+  };
+  for (std::unique_ptr<DeviceBuffer>* buffer : {&x_, &q_, &attended_}) {
+    TLIN_ASSIGN_OR_RETURN(*buffer,
+                          backend_->Allocate(rows_bytes(shape.max_rows)));
+  }
+  TLIN_ASSIGN_OR_RETURN(
+      tile_, backend_->Allocate(
+                 KvBlockBytes(kTileRows, config_.n_embd, backend_->dtype())));
+  const int32_t queries = QueryRows(config_, options_);
+  for (int32_t i = 0; i < info_.max_syncs; ++i) {
+    SyncWorkspace workspace;
+    TLIN_ASSIGN_OR_RETURN(workspace.queries,
+                          backend_->Allocate(rows_bytes(queries)));
+    TLIN_ASSIGN_OR_RETURN(workspace.rows,
+                          backend_->Allocate(rows_bytes(queries)));
+    TLIN_ASSIGN_OR_RETURN(workspace.partial,
+                          backend_->Allocate(backend_->PartialBytes(queries)));
+    sync_workspaces_.push_back(std::move(workspace));
+  }
+  const auto rows = static_cast<size_t>(shape.max_rows);
+  tokens_.resize(rows);
+  positions_.resize(rows);
+  kv_rows_.resize(rows);
+  window_parts_.resize(rows);
+  window_blocks_.resize(rows);
+  history_blocks_.resize(rows);
+  logit_rows_.reserve(static_cast<size_t>(shape.max_logit_rows));
+  logits_.resize(static_cast<size_t>(shape.max_logit_rows) *
+                 config_.vocab_size);
+  return absl::OkStatus();
+}
+
+ModelMemory Model::memory() const {
+  ModelMemory memory;
+  memory.weights = weights_.bytes();
+  memory.session_cache = cache_->slots_bytes();
+  memory.session_cache_bytes = cache_->slot_bytes();
+  memory.history = cache_->pages_bytes();
+  memory.history_used = cache_->pages_used_bytes();
+  memory.workspace = backend_->workspace_bytes() + x_->size() + q_->size() +
+                     attended_->size() + tile_->size() +
+                     static_cast<int64_t>(logits_.size() * sizeof(float));
+  for (const SyncWorkspace& workspace : sync_workspaces_) {
+    memory.workspace += workspace.queries->size() + workspace.rows->size() +
+                        workspace.partial->size();
+  }
+  return memory;
+}
+
+bool Model::CanOpen(int64_t max_tokens) const {
+  return cache_->CanReserve(max_tokens);
+}
+
+bool Model::CouldEverOpen(int64_t max_tokens) const {
+  return cache_->CouldEverReserve(max_tokens);
+}
+
+void Model::Open(SlotId slot, int64_t max_tokens) {
+  TLIN_CHECK(!slots_[slot].open);
+  cache_->Reserve(slot, max_tokens);
+  slots_[slot].open = true;
+}
+
+void Model::Close(SlotId slot) {
+  TLIN_CHECK(slots_[slot].open);
+  if (slots_[slot].sync.has_value()) {
+    sync_workspaces_[slots_[slot].sync_workspace].in_use = false;
+  }
+  cache_->Release(slot);
+  slots_[slot] = Slot();
+}
+
+int32_t Model::WindowTokens(SlotId slot) const {
+  return slots_[slot].window_tokens;
+}
+
+void Model::BeginSync(SlotId slot, absl::Span<const TokenId> history) {
+  Slot& state = slots_[slot];
+  TLIN_CHECK(state.open && !state.sync.has_value());
+  TLIN_CHECK(config_.has_windows() && !history.empty() &&
+             history.size() % config_.generation_window == 0);
+  const auto free = std::find_if(
+      sync_workspaces_.begin(), sync_workspaces_.end(),
+      [](const SyncWorkspace& workspace) { return !workspace.in_use; });
+  TLIN_CHECK(free != sync_workspaces_.end());
+  free->in_use = true;
+  state.sync_workspace = static_cast<int32_t>(free - sync_workspaces_.begin());
+  state.sync.emplace(config_, static_cast<int64_t>(history.size()));
+  state.sync_tokens = history;
+  state.history_tokens = static_cast<int64_t>(history.size());
+  state.compressed_rows = state.sync->queries();
+  state.window_tokens = 0;
+}
+
+int64_t Model::SyncUnitsLeft(SlotId slot) const {
+  return slots_[slot].sync.has_value() ? slots_[slot].sync->units_left() : 0;
+}
+
+int32_t Model::syncs_in_flight() const {
+  return static_cast<int32_t>(std::count_if(
+      sync_workspaces_.begin(), sync_workspaces_.end(),
+      [](const SyncWorkspace& workspace) { return workspace.in_use; }));
+}
+
+int64_t Model::SyncUnits(int64_t history_tokens) const {
+  return history_tokens == 0 ? 0
+                             : SyncJob(config_, history_tokens).units_left();
+}
+
+int64_t Model::RowUnits(int64_t context_tokens) const {
+  return std::max<int64_t>(
+      1, static_cast<int64_t>(RowFlops(config_, context_tokens) / 1e6));
+}
+
+absl::Status Model::Run(const StepPlan& plan, LogitRows* logits) {
+  *logits = {logits_.data(), 0, config_.vocab_size};
+  if (!plan.decode.empty()) RunWindowRows(plan.decode, logits);
+  for (const WindowRows& part : plan.fill) {
+    RunWindowRows(absl::MakeConstSpan(&part, 1), logits);
+  }
+  for (const SyncSlice& slice : plan.sync) RunSlice(slice);
+  return backend_->Synchronize();
+}
+
+}  // namespace tlin

@@ -1,0 +1,133 @@
+// The forward pass and the sync, once, over Backend. MODEL: "One block".
+#ifndef TLIN_ENGINE_MODEL_MODEL_H_
+#define TLIN_ENGINE_MODEL_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/backend/backend.h"
+#include "engine/model/config.h"
+#include "engine/model/state_cache.h"
+#include "engine/model/sync_job.h"
+#include "engine/model/weights.h"
+#include "engine/model_runner.h"
+
+namespace tlin {
+
+struct ModelOptions {
+  int32_t slots = 16;
+  int64_t max_context_tokens = 0;  // of one sequence
+  int64_t history_tokens = 0;      // of all sequences, where histories grow
+  int32_t max_syncs = 4;           // in flight, each with its workspace
+};
+
+// The shape that a backend for this model needs.
+BackendShape MakeBackendShape(const ModelConfig& config,
+                              const ModelOptions& options);
+
+// Engine thread only. Allocates nothing after Create but bookkeeping at Open.
+class Model final : public ModelRunner {
+ public:
+  // REQUIRES: `backend` was made for MakeBackendShape(config, options);
+  // `weights` by it. RESOURCE_EXHAUSTED when the device has no room.
+  static absl::StatusOr<std::unique_ptr<Model>> Create(
+      const ModelConfig& config, const ModelOptions& options,
+      ModelWeights weights, std::unique_ptr<Backend> backend);
+
+  const ModelInfo& info() const override { return info_; }
+  ModelMemory memory() const override;
+  bool CanOpen(int64_t max_tokens) const override;
+  bool CouldEverOpen(int64_t max_tokens) const override;
+  void Open(SlotId slot, int64_t max_tokens) override;
+  void Close(SlotId slot) override;
+  int32_t WindowTokens(SlotId slot) const override;
+  void BeginSync(SlotId slot, absl::Span<const TokenId> history) override;
+  int64_t SyncUnitsLeft(SlotId slot) const override;
+  int32_t syncs_in_flight() const override;
+  int64_t SyncUnits(int64_t history_tokens) const override;
+  int64_t RowUnits(int64_t context_tokens) const override;
+  absl::Status Run(const StepPlan& plan, LogitRows* logits) override;
+
+ private:
+  // What a sync needs while it runs; it does not grow with the history.
+  struct SyncWorkspace {
+    std::unique_ptr<DeviceBuffer> queries;  // f32 [W_oh, D]
+    std::unique_ptr<DeviceBuffer> rows;     // Z: f32 [W_oh, D]
+    std::unique_ptr<DeviceBuffer> partial;  // of W_oh queries
+    bool in_use = false;
+  };
+
+  struct Slot {
+    bool open = false;
+    int64_t history_tokens = 0;   // L
+    int32_t compressed_rows = 0;  // of each compressed history
+    int32_t window_tokens = 0;
+    std::optional<SyncJob> sync;
+    absl::Span<const TokenId> sync_tokens;
+    int32_t sync_workspace = -1;
+  };
+
+  Model(const ModelConfig& config, const ModelOptions& options,
+        ModelWeights weights, std::unique_ptr<Backend> backend);
+  absl::Status AllocateWorkspace();
+
+  // forward.cc
+  void RunWindowRows(absl::Span<const WindowRows> parts, LogitRows* logits);
+  // Writes positions_ and the parts' token ids; advances their windows.
+  int32_t PlaceRows(absl::Span<const WindowRows> parts);
+  // Points kv_rows_ and window_parts_ at layer `layer` of the parts' slots.
+  void PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer);
+  void PlaceWindow(const WindowRows& part, int32_t layer, int32_t first_row,
+                   size_t index);
+
+  // sync.cc
+  void RunSlice(const SyncSlice& slice);
+  void RunSyncStep(Slot* slot, SlotId id);
+  // Rows of block `block`'s input at `position`, recomputed from the tokens.
+  void ReadHistory(const Slot& slot, SlotId id, int32_t block, int64_t position,
+                   Rows x);
+  void RunSyncLayer(const Slot& slot, SlotId id, const SyncStep& step);
+  absl::Span<const KvRow> RowsOfBlock(const KvBlock& block, int32_t rows);
+  absl::Span<const int32_t> PositionsFrom(int64_t position, int32_t rows);
+
+  const LayerWeights& layer(int32_t block, int32_t layer) const {
+    return weights_.layers[block * config_.block_depth + layer];
+  }
+  Rows RowsOf(const std::unique_ptr<DeviceBuffer>& buffer, int32_t rows) const {
+    return {reinterpret_cast<float*>(buffer->data()), rows};
+  }
+
+  // Constant after Create.
+  const ModelConfig config_;
+  const ModelOptions options_;
+  const std::unique_ptr<Backend> backend_;
+  const ModelWeights weights_;
+  ModelInfo info_;
+
+  std::unique_ptr<StateCache> cache_;
+  std::vector<Slot> slots_;
+  std::vector<SyncWorkspace> sync_workspaces_;
+
+  // Of the rows of one call, [max_rows] each.
+  std::unique_ptr<DeviceBuffer> x_;         // f32 [max_rows, D]
+  std::unique_ptr<DeviceBuffer> q_;         // f32 [max_rows, D]
+  std::unique_ptr<DeviceBuffer> attended_;  // f32 [max_rows, D]
+  std::unique_ptr<DeviceBuffer> tile_;      // a KvBlock of kTileRows
+  std::vector<TokenId> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<KvRow> kv_rows_;
+  std::vector<WindowPart> window_parts_;
+  std::vector<KvBlock> window_blocks_;   // one a part
+  std::vector<KvBlock> history_blocks_;  // one a part
+  std::vector<int32_t> logit_rows_;
+  std::vector<float> logits_;  // [max_logit_rows, vocab]
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_MODEL_MODEL_H_

@@ -1,0 +1,102 @@
+#include "engine/model/state_cache.h"
+
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/cost_model.h"
+
+namespace tlin {
+
+StateCache::StateCache(const ModelConfig& config, DType dtype, int32_t slots,
+                       int64_t max_context_tokens)
+    : config_(config),
+      growing_layers_(HistoryLayers(config)),
+      window_bytes_(
+          KvBlockBytes(config.generation_window, config.n_embd, dtype)),
+      history_rows_(
+          static_cast<int32_t>(config.HistoryWindow(max_context_tokens))),
+      history_bytes_(KvBlockBytes(history_rows_, config.n_embd, dtype)),
+      slot_bytes_(SlotBytes(config, dtype, max_context_tokens)),
+      page_block_bytes_(KvBlockBytes(kTileRows, config.n_embd, dtype)),
+      slot_pages_(static_cast<size_t>(slots)),
+      slot_page_ids_(static_cast<size_t>(slots)) {}
+
+absl::StatusOr<std::unique_ptr<StateCache>> StateCache::Create(
+    const ModelConfig& config, int32_t slots, int64_t max_context_tokens,
+    int64_t history_tokens, Backend* backend) {
+  std::unique_ptr<StateCache> cache(
+      new StateCache(config, backend->dtype(), slots, max_context_tokens));
+  TLIN_ASSIGN_OR_RETURN(cache->slot_memory_,
+                        backend->Allocate(slots * cache->slot_bytes_));
+  cache->pages_ = HistoryPages(config, history_tokens);
+  TLIN_ASSIGN_OR_RETURN(
+      cache->page_memory_,
+      backend->Allocate(cache->pages_ *
+                        HistoryPageBytes(config, backend->dtype())));
+  for (int64_t page = cache->pages_ - 1; page >= 0; --page) {
+    cache->free_pages_.push_back(static_cast<int32_t>(page));
+  }
+  return cache;
+}
+
+int64_t StateCache::pages_bytes() const { return page_memory_->size(); }
+
+int64_t StateCache::pages_used_bytes() const {
+  return (pages_ - static_cast<int64_t>(free_pages_.size())) * growing_layers_ *
+         page_block_bytes_;
+}
+
+bool StateCache::CanReserve(int64_t max_tokens) const {
+  return HistoryPages(config_, max_tokens) <=
+         static_cast<int64_t>(free_pages_.size());
+}
+
+bool StateCache::CouldEverReserve(int64_t max_tokens) const {
+  return HistoryPages(config_, max_tokens) <= pages_;
+}
+
+void StateCache::Reserve(SlotId slot, int64_t max_tokens) {
+  TLIN_CHECK(CanReserve(max_tokens));
+  TLIN_CHECK(slot_page_ids_[slot].empty());
+  const int64_t count = HistoryPages(config_, max_tokens);
+  for (int64_t i = 0; i < count; ++i) {
+    slot_page_ids_[slot].push_back(free_pages_.back());
+    free_pages_.pop_back();
+  }
+  for (int32_t layer = 0; layer < growing_layers_; ++layer) {
+    for (const int32_t page : slot_page_ids_[slot]) {
+      std::byte* const data =
+          page_memory_->data() +
+          (int64_t{page} * growing_layers_ + layer) * page_block_bytes_;
+      slot_pages_[slot].push_back({data, kTileRows, 0});
+    }
+  }
+}
+
+void StateCache::Release(SlotId slot) {
+  for (const int32_t page : slot_page_ids_[slot]) free_pages_.push_back(page);
+  slot_page_ids_[slot].clear();
+  slot_pages_[slot].clear();
+}
+
+KvBlock StateCache::Window(SlotId slot, int32_t layer) const {
+  const int32_t block = layer / config_.block_depth;
+  // Before this layer: `layer` windows, and a history for each of them but the
+  // compress layers', this block's own among them unless this is it.
+  const int32_t compress_before =
+      block + (layer % config_.block_depth > 0 ? 1 : 0);
+  return {SlotData(slot) + layer * window_bytes_ +
+              (layer - compress_before) * history_bytes_,
+          config_.generation_window, 0};
+}
+
+KvBlock StateCache::CompressedHistory(SlotId slot, int32_t layer) const {
+  TLIN_CHECK(layer % config_.block_depth != 0);
+  return {Window(slot, layer).data + window_bytes_, history_rows_, 0};
+}
+
+absl::Span<KvBlock> StateCache::Pages(SlotId slot, int32_t index) {
+  const size_t pages = slot_page_ids_[slot].size();
+  return absl::MakeSpan(slot_pages_[slot]).subspan(index * pages, pages);
+}
+
+}  // namespace tlin

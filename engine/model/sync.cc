@@ -1,0 +1,128 @@
+// The history path: a sync, step by step. MODEL: "One block", "What follows for
+// an engine". Nothing here holds as many rows as the history has.
+#include <algorithm>
+#include <numeric>
+
+#include "engine/base/check.h"
+#include "engine/model/cost_model.h"
+#include "engine/model/model.h"
+
+namespace tlin {
+
+absl::Span<const int32_t> Model::PositionsFrom(int64_t position, int32_t rows) {
+  const auto positions = absl::MakeSpan(positions_).first(rows);
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(position));
+  return positions;
+}
+
+absl::Span<const KvRow> Model::RowsOfBlock(const KvBlock& block, int32_t rows) {
+  for (int32_t i = 0; i < rows; ++i) {
+    kv_rows_[i] = {block.data, block.capacity, i};
+  }
+  return absl::MakeConstSpan(kv_rows_).first(rows);
+}
+
+void Model::RunSlice(const SyncSlice& slice) {
+  Slot& slot = slots_[slice.slot];
+  TLIN_CHECK(slot.sync.has_value());
+  int64_t units = slice.units;
+  do {
+    units -= slot.sync->step_units();
+    RunSyncStep(&slot, slice.slot);
+    slot.sync->Advance();
+  } while (!slot.sync->done() && units >= slot.sync->step_units());
+  if (slot.sync->done()) {
+    sync_workspaces_[slot.sync_workspace].in_use = false;
+    slot.sync.reset();
+    slot.sync_tokens = {};
+    slot.sync_workspace = -1;
+  }
+}
+
+void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
+                        int64_t position, Rows x) {
+  const auto positions = PositionsFrom(position, x.rows);
+  backend_->Embed(*weights_.embedding,
+                  slot.sync_tokens.subspan(position, x.rows), x);
+  const Rows q = RowsOf(q_, x.rows);
+  const Rows attended = RowsOf(attended_, x.rows);
+  const int32_t restore = config_.block_depth - 1;
+  for (int32_t before = 0; before < block; ++before) {
+    // The restore layer's queries are the compress layer's.
+    backend_->ProjectQ(layer(before, 0), x, positions, q);
+    KvBlock compressed =
+        cache_->CompressedHistory(id, before * config_.block_depth + restore);
+    compressed.rows = slot.compressed_rows;
+    backend_->Attend(q, compressed, attended);
+    backend_->Finish(layer(before, restore), attended, x);
+  }
+}
+
+void Model::RunSyncStep(Slot* slot, SlotId id) {
+  const SyncStep& step = slot->sync->step();
+  const SyncWorkspace& workspace = sync_workspaces_[slot->sync_workspace];
+  const int32_t queries = slot->sync->queries();
+  const int64_t first_query = slot->sync->first_query();
+  switch (step.stage) {
+    case SyncStep::Stage::kQueries: {
+      const int64_t offset = (step.position - first_query) * config_.n_embd;
+      Rows z = RowsOf(workspace.rows, step.rows);
+      Rows q = RowsOf(workspace.queries, step.rows);
+      z.data += offset;
+      q.data += offset;
+      ReadHistory(*slot, id, step.block, step.position, z);
+      backend_->ProjectQ(layer(step.block, 0), z,
+                         PositionsFrom(step.position, step.rows), q);
+      if (step.position == first_query) {
+        backend_->ResetPartial(queries, workspace.partial->data());
+      }
+      return;
+    }
+    case SyncStep::Stage::kStream: {
+      const Rows x = RowsOf(x_, step.rows);
+      ReadHistory(*slot, id, step.block, step.position, x);
+      KvBlock tile = {tile_->data(), kTileRows, step.rows};
+      if (config_.architecture == Architecture::kTLinFormer) {
+        KvBlock& page =
+            cache_->Pages(id, step.block)[step.position / kTileRows];
+        page.rows = step.rows;
+        tile = page;
+      }
+      backend_->ProjectKv(layer(step.block, 0), x,
+                          PositionsFrom(step.position, step.rows),
+                          RowsOfBlock(tile, step.rows));
+      backend_->AccumulateAttention(RowsOf(workspace.queries, queries), tile,
+                                    workspace.partial->data());
+      return;
+    }
+    case SyncStep::Stage::kLayer:
+      return RunSyncLayer(*slot, id, step);
+  }
+}
+
+void Model::RunSyncLayer(const Slot& slot, SlotId id, const SyncStep& step) {
+  const SyncWorkspace& workspace = sync_workspaces_[slot.sync_workspace];
+  const Rows z = RowsOf(workspace.rows, step.rows);
+  const Rows attended = RowsOf(attended_, step.rows);
+  const LayerWeights& weights = layer(step.block, step.layer);
+  if (step.layer == 0) {
+    backend_->FinishPartial(workspace.partial->data(), attended);
+    backend_->Finish(weights, attended, z);
+    return;
+  }
+  KvBlock compressed = cache_->CompressedHistory(
+      id, step.block * config_.block_depth + step.layer);
+  compressed.rows = step.rows;
+  const auto positions = PositionsFrom(step.position, step.rows);
+  const auto kv = RowsOfBlock(compressed, step.rows);
+  if (step.layer == config_.block_depth - 1) {
+    backend_->ProjectKv(weights, z, positions, kv);
+    return;
+  }
+  const Rows q = RowsOf(q_, step.rows);
+  backend_->ProjectQkv(weights, z, positions, q, kv);
+  backend_->Attend(q, compressed, attended);
+  backend_->Finish(weights, attended, z);
+}
+
+}  // namespace tlin

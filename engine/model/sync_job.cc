@@ -1,0 +1,97 @@
+#include "engine/model/sync_job.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "engine/model/cost_model.h"
+
+namespace tlin {
+
+SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens)
+    : config_(config),
+      history_tokens_(history_tokens),
+      queries_(
+          std::min(std::max<int64_t>(config.HistoryWindow(history_tokens), 1),
+                   history_tokens)) {
+  TLIN_CHECK(config.has_windows() && history_tokens >= 1);
+  SetTile(SyncStep::Stage::kQueries, first_query());
+  for (; !done(); NextStep()) units_left_ += step_units();
+  step_ = SyncStep();
+  SetTile(SyncStep::Stage::kQueries, first_query());
+}
+
+int64_t SyncJob::step_units() const {
+  const double d = config_.n_embd;
+  const double projection = 2 * d * d;
+  const double attention = 4 * d * static_cast<double>(queries_);
+  const double finish = projection + 6 * d * config_.ffn_size();
+  // A row of this block's input, read through the restore layers before it.
+  const double input = step_.block * (projection + attention + finish);
+  double row_flops = 0;
+  switch (step_.stage) {
+    case SyncStep::Stage::kQueries:
+      row_flops = input + projection;
+      break;
+    case SyncStep::Stage::kStream:
+      row_flops = input + 2 * projection + attention;
+      break;
+    case SyncStep::Stage::kLayer:
+      if (step_.layer == 0) {
+        row_flops = finish;
+      } else if (step_.layer < config_.block_depth - 1) {
+        row_flops = 3 * projection + attention + finish;
+      } else {
+        row_flops = 2 * projection;
+      }
+      break;
+  }
+  return std::max<int64_t>(1,
+                           static_cast<int64_t>(row_flops * step_.rows / 1e6));
+}
+
+void SyncJob::Advance() {
+  units_left_ -= step_units();
+  NextStep();
+}
+
+void SyncJob::SetTile(SyncStep::Stage stage, int64_t position) {
+  const int64_t end =
+      std::min(history_tokens_, (position / kTileRows + 1) * kTileRows);
+  step_.stage = stage;
+  step_.position = position;
+  step_.rows = static_cast<int32_t>(end - position);
+}
+
+void SyncJob::NextStep() {
+  const int64_t next = step_.position + step_.rows;
+  switch (step_.stage) {
+    case SyncStep::Stage::kQueries:
+      if (next < history_tokens_) {
+        SetTile(SyncStep::Stage::kQueries, next);
+      } else {
+        SetTile(SyncStep::Stage::kStream, 0);
+      }
+      return;
+    case SyncStep::Stage::kStream:
+      if (next < history_tokens_) {
+        SetTile(SyncStep::Stage::kStream, next);
+      } else {
+        step_.stage = SyncStep::Stage::kLayer;
+        step_.layer = 0;
+        step_.position = first_query();
+        step_.rows = static_cast<int32_t>(queries_);
+      }
+      return;
+    case SyncStep::Stage::kLayer:
+      if (step_.layer + 1 < config_.block_depth) {
+        ++step_.layer;
+      } else {
+        ++step_.block;
+        step_.layer = 0;
+        SetTile(SyncStep::Stage::kQueries, first_query());
+      }
+      return;
+  }
+}
+
+}  // namespace tlin

@@ -1,0 +1,67 @@
+// A sync as a list of small steps that can be counted beforehand and run in any
+// portions. Pure: the mathematics of a step is the model's.
+//
+// For each block, in order (MODEL: "One block"):
+//   kQueries   tiles over the last W_oh positions: their rows of the block's
+//   input
+//              and their queries
+//   kStream    tiles over the whole history: keys and values, met by the
+//   queries kLayer     compress is finished, the hidden layers run, the restore
+//   layer's
+//              keys and values are made: one step a layer
+#ifndef TLIN_ENGINE_MODEL_SYNC_JOB_H_
+#define TLIN_ENGINE_MODEL_SYNC_JOB_H_
+
+#include <cstdint>
+
+#include "engine/model/config.h"
+
+namespace tlin {
+
+struct SyncStep {
+  enum class Stage { kQueries, kStream, kLayer };
+
+  int32_t block = 0;
+  Stage stage = Stage::kQueries;
+  int32_t layer = 0;     // kLayer: within the block
+  int64_t position = 0;  // tiles: of the first row
+  int32_t rows = 0;      // of the tile; kLayer: all queries
+};
+
+// Walks the steps of a sync of `history_tokens` tokens.
+class SyncJob {
+ public:
+  // REQUIRES: config.has_windows(); history_tokens >= 1.
+  SyncJob(const ModelConfig& config, int64_t history_tokens);
+
+  int64_t history_tokens() const { return history_tokens_; }
+  // Positions from here on are queries: the last W_oh, or all there are.
+  int64_t first_query() const { return history_tokens_ - queries_; }
+  int32_t queries() const { return static_cast<int32_t>(queries_); }
+
+  bool done() const { return step_.block == config_.n_block; }
+  // REQUIRES: !done()
+  const SyncStep& step() const { return step_; }
+  // Cost of the present step, at least 1 (MFLOP).
+  int64_t step_units() const;
+  // Of this step and all after it. Falls by step_units() with each Advance.
+  int64_t units_left() const { return units_left_; }
+  void Advance();
+
+ private:
+  // Sets `step_` to the tile at `position`, which ends at a multiple of
+  // kTileRows or with the history.
+  void SetTile(SyncStep::Stage stage, int64_t position);
+  void NextStep();
+
+  // Constant after construction; not const, so that a job can be assigned.
+  ModelConfig config_;
+  int64_t history_tokens_;
+  int64_t queries_;
+  SyncStep step_;
+  int64_t units_left_ = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_MODEL_SYNC_JOB_H_
