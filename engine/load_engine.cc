@@ -1,0 +1,97 @@
+#include "engine/load_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/backend/factory.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/cost_model.h"
+#include "engine/model/model.h"
+#include "engine/model/safetensors.h"
+#include "engine/model/weights.h"
+
+namespace tlin {
+namespace {
+
+constexpr int64_t kConstantContext = int64_t{1} << 20;
+constexpr int64_t kGrowingContext = int64_t{1} << 17;
+constexpr int64_t kHistoryTokensPerSession = 8192;
+// Positions are 32-bit, and exact in f32 up to here.
+constexpr int64_t kMaxContext = int64_t{1} << 24;
+
+absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
+                                              const LoadOptions& options) {
+  if (options.max_sessions < 1 || options.max_sessions > 4096) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--max_sessions=", options.max_sessions, ": want 1 to 4096"));
+  }
+  if (options.max_context_tokens < 0 ||
+      options.max_context_tokens > kMaxContext) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_context_tokens=", options.max_context_tokens,
+                     ": want 1 to ", kMaxContext));
+  }
+  const bool grows = HistoryLayers(config) > 0;
+  ModelOptions model;
+  model.slots = options.max_sessions;
+  model.max_syncs = options.max_syncs;
+  model.max_context_tokens = options.max_context_tokens;
+  if (model.max_context_tokens == 0) {
+    model.max_context_tokens = grows ? kGrowingContext : kConstantContext;
+  }
+  model.history_tokens = options.history_tokens;
+  if (model.history_tokens == 0) {
+    model.history_tokens =
+        std::max(model.max_context_tokens,
+                 options.max_sessions * kHistoryTokensPerSession);
+  }
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
+    const ModelConfig& config, const std::string& path) {
+  auto tokenizer = Tokenizer::Load(path);
+  if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
+  if (!tokenizer.ok()) return tokenizer.status();
+  if ((*tokenizer)->vocab_size() > config.vocab_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": has ", (*tokenizer)->vocab_size(),
+                     " tokens: the model's vocab_size is ", config.vocab_size));
+  }
+  return tokenizer;
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
+  const std::string& directory = options.model_directory;
+  LoadedModel loaded;
+  TLIN_ASSIGN_OR_RETURN(loaded.config,
+                        LoadModelConfig(directory + "/config.json"));
+  TLIN_ASSIGN_OR_RETURN(
+      loaded.tokenizer,
+      LoadTokenizer(loaded.config, directory + "/tokenizer.json"));
+  TLIN_ASSIGN_OR_RETURN(const ModelOptions model_options,
+                        MakeModelOptions(loaded.config, options));
+  TLIN_ASSIGN_OR_RETURN(
+      std::unique_ptr<Backend> backend,
+      MakeBackend(options.device, options.dtype,
+                  MakeBackendShape(loaded.config, model_options),
+                  BackendOptions{options.threads}));
+  const std::string weights_path = directory + "/model.safetensors";
+  ModelWeights weights;
+  {
+    // Unmapped once it is packed: weights are in memory once.
+    TLIN_ASSIGN_OR_RETURN(const std::unique_ptr<SafetensorsFile> file,
+                          SafetensorsFile::Open(weights_path));
+    TLIN_ASSIGN_OR_RETURN(weights, MakeWeights(loaded.config, file->tensors(),
+                                               weights_path, backend.get()));
+  }
+  TLIN_ASSIGN_OR_RETURN(loaded.model,
+                        Model::Create(loaded.config, model_options,
+                                      std::move(weights), std::move(backend)));
+  return loaded;
+}
+
+}  // namespace tlin

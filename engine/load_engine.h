@@ -1,0 +1,45 @@
+// From a model directory to an engine: the only file that knows every part.
+#ifndef TLIN_ENGINE_LOAD_ENGINE_H_
+#define TLIN_ENGINE_LOAD_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/model/config.h"
+#include "engine/model_runner.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tlin {
+
+struct LoadOptions {
+  std::string
+      model_directory;  // config.json, model.safetensors, tokenizer.json
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int threads = 0;  // 0: as many as the process may use
+  int32_t max_sessions = 16;
+  // 0: 1,048,576 where the state is constant, 131,072 where a history grows.
+  int64_t max_context_tokens = 0;
+  // Of all sequences together, where a history grows. 0: 8,192 a session, and
+  // at least one of the longest. Pages that are never touched take no memory.
+  int64_t history_tokens = 0;
+  int32_t max_syncs = 4;
+};
+
+// Members are torn down in reverse: the model outlives what uses it.
+struct LoadedModel {
+  ModelConfig config;
+  std::unique_ptr<Tokenizer> tokenizer;  // null: token ids only
+  std::unique_ptr<ModelRunner> model;
+};
+
+// Errors name the file or the flag: NOT_FOUND for a missing file,
+// INVALID_ARGUMENT and DATA_LOSS for a bad one, RESOURCE_EXHAUSTED where the
+// device has no room.
+absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options);
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_LOAD_ENGINE_H_
