@@ -14,7 +14,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Sixteen registers on AVX2 hold 4 rows of 2 vectors; thirty-two, 6 rows of 4.
 // Neither changes what an output is: only how many are on their way at once.
-constexpr bool kFewRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE2;
+constexpr bool kFewRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_EMU128;
 constexpr int kTileRows = kFewRegisters ? 4 : 6;
 constexpr int kTileVectors = kFewRegisters ? 2 : 4;
 
