@@ -5,190 +5,187 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/backend/cpu/bf16.h"
+#include "engine/backend/cpu/cpu_weights.h"
 #include "engine/backend/cpu/row_ops.h"
 #include "engine/base/check.h"
+#include "engine/base/status_macros.h"
 
 namespace tlin {
 namespace {
 
-class CpuBuffer final : public DeviceBuffer {
- public:
-  explicit CpuBuffer(AlignedBytes bytes) : bytes_(std::move(bytes)) {}
-  std::byte* data() override { return bytes_.data(); }
-  int64_t size() const override { return bytes_.size(); }
+// Rows of a worker's task. So few are done at once by the caller: it takes less
+// time than to wake a worker.
+constexpr int64_t kRowsPerTask = 8;
 
- private:
-  AlignedBytes bytes_;
-};
-
-// Norms are small: kept in f32 whatever the dtype.
-class CpuNorm final : public Norm {
- public:
-  CpuNorm(const HostMatrix& weight, const HostMatrix& bias)
-      : weight_(ToFloats(weight)), bias_(ToFloats(bias)) {}
-  int64_t bytes() const override {
-    return static_cast<int64_t>(weight_.size() + bias_.size()) * 4;
+absl::Status CheckShape(const BackendShape& shape, DType dtype, int threads) {
+  if (dtype != DType::kF32 && dtype != DType::kBF16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the CPU backend has no weights of ", DTypeName(dtype)));
   }
-  const float* weight() const { return weight_.data(); }
-  const float* bias() const { return bias_.data(); }
-
- private:
-  const std::vector<float> weight_;
-  const std::vector<float> bias_;
-};
-
-const CpuLinear& Cpu(const Linear& linear) {
-  return static_cast<const CpuLinear&>(linear);
-}
-const CpuNorm& Cpu(const Norm& norm) {
-  return static_cast<const CpuNorm&>(norm);
-}
-
-// Writes a row of rotated keys and of values (f32 [n_embd] each) to its block,
-// in the order that attention_kernel.h tells of.
-template <typename T, typename Convert>
-void StoreRow(const KvRow& place, int32_t n_embd, const float* keys,
-              const float* values, Convert convert) {
-  T* const block = reinterpret_cast<T*>(place.data);
-  T* const key = block + int64_t{place.row / 16} * n_embd * 16 + place.row % 16;
-  T* const value = block + (KvBlockRows(place.capacity) + place.row) * n_embd;
-  for (int32_t i = 0; i < n_embd; ++i) {
-    key[int64_t{i} * 16] = convert(keys[i]);
-    value[i] = convert(values[i]);
+  if (threads < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a CPU backend of ", threads, " threads"));
   }
+  if (shape.n_head < 1 || shape.n_embd < 1 ||
+      shape.n_embd % (2 * shape.n_head) != 0 || shape.ffn_size < 1 ||
+      shape.vocab_size < 1 || shape.max_rows < 1 || shape.max_logit_rows < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "n_embd ", shape.n_embd, ", n_head ", shape.n_head, ", ffn_size ",
+        shape.ffn_size, ", vocab_size ", shape.vocab_size, ", max_rows ",
+        shape.max_rows, ", max_logit_rows ", shape.max_logit_rows,
+        ": want them positive, and an even head size"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
+CpuBackend::CpuBackend(const BackendShape& shape, DType dtype, int threads,
+                       const GemmKernels& gemm)
+    : shape_(shape),
+      kv_shape_{shape.n_head, shape.n_embd / shape.n_head, dtype},
+      gemm_(gemm),
+      rope_(kv_shape_.head_size),
+      row_width_(std::max(shape.n_embd, shape.ffn_size)),
+      wide_width_(
+          std::max(3 * int64_t{shape.n_embd}, 2 * int64_t{shape.ffn_size})),
+      pool_(threads) {}
+
 absl::StatusOr<std::unique_ptr<Backend>> CpuBackend::Create(
-    const BackendShape& shape, DType dtype, int threads) {
-  std::unique_ptr<CpuBackend> backend(new CpuBackend(shape, dtype, threads));
-  if (backend->inputs_.data() == nullptr || backend->wide_.data() == nullptr) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no memory for the CPU backend's workspace of ",
-                     shape.max_rows, " rows"));
-  }
+    const BackendShape& shape, DType dtype, int threads,
+    const GemmKernels* bf16_kernels) {
+  TLIN_RETURN_IF_ERROR(CheckShape(shape, dtype, threads));
+  const GemmKernels& gemm = dtype == DType::kF32      ? GemmF32()
+                            : bf16_kernels != nullptr ? *bf16_kernels
+                                                      : FastestGemmBf16();
+  std::unique_ptr<CpuBackend> backend(
+      new CpuBackend(shape, dtype, threads, gemm));
+  TLIN_RETURN_IF_ERROR(backend->AllocateScratch());
   return backend;
 }
 
-CpuBackend::CpuBackend(const BackendShape& shape, DType dtype, int threads)
-    : shape_(shape),
-      dtype_(dtype),
-      attention_{shape.n_embd, shape.n_head, shape.n_embd / shape.n_head,
-                 dtype},
-      pool_(threads),
-      rope_(shape.n_embd / shape.n_head, shape.max_rows),
-      scratch_(static_cast<size_t>(threads)),
-      inputs_(shape.max_rows *
-              GemmInputBytes(std::max(shape.n_embd, shape.ffn_size), dtype)),
-      wide_(int64_t{shape.max_rows} * 2 *
-            std::max(shape.n_embd, shape.ffn_size) * 4) {
-  TLIN_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
-  for (WorkerScratch& scratch : scratch_) {
-    scratch.scores.resize(kMaxQueries * kKeyChunk);
-    scratch.values.resize(static_cast<size_t>(kMaxQueries) *
-                          attention_.head_size);
-  }
+absl::Status CpuBackend::AllocateScratch() {
+  constexpr int64_t kWord = 4;
+  const int64_t rows = std::max(shape_.max_rows, shape_.max_logit_rows);
+  const int64_t stride = std::max(PreparedStride(gemm_, shape_.n_embd),
+                                  PreparedStride(gemm_, shape_.ffn_size));
+  TLIN_ASSIGN_OR_RETURN(prepared_,
+                        AlignedBuffer::Allocate(rows * stride * kWord));
+  TLIN_ASSIGN_OR_RETURN(wide_,
+                        AlignedBuffer::Allocate(rows * wide_width_ * kWord));
+  TLIN_ASSIGN_OR_RETURN(
+      worker_rows_,
+      AlignedBuffer::Allocate(2 * row_width_ * pool_.threads() * kWord));
+  TLIN_ASSIGN_OR_RETURN(CpuAttention attention,
+                        CpuAttention::Create(kv_shape_, &pool_));
+  attention_ = std::make_unique<CpuAttention>(std::move(attention));
+  return absl::OkStatus();
 }
 
 int64_t CpuBackend::workspace_bytes() const {
-  return inputs_.size() + wide_.size() + rope_.bytes();
+  return prepared_.size() + wide_.size() + worker_rows_.size() +
+         attention_->bytes();
 }
 
 absl::StatusOr<std::unique_ptr<DeviceBuffer>> CpuBackend::Allocate(
     int64_t bytes) {
-  AlignedBytes memory(bytes);
-  if (memory.data() == nullptr) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no memory for ", bytes, " bytes"));
-  }
+  TLIN_ASSIGN_OR_RETURN(AlignedBuffer memory, AlignedBuffer::Allocate(bytes));
   return std::make_unique<CpuBuffer>(std::move(memory));
 }
 
 absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::MakeLinear(
     absl::Span<const HostMatrix> weight, const HostMatrix& bias) {
-  auto linear = std::make_unique<CpuLinear>(weight, bias, dtype_);
-  if (linear->empty()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "no memory for a weight of ", linear->out(), " x ", linear->in()));
-  }
-  return linear;
+  TLIN_ASSIGN_OR_RETURN(PackedMatrix matrix,
+                        PackedMatrix::Pack(weight, bias, dtype()));
+  return std::make_unique<CpuLinear>(std::move(matrix));
 }
 
 absl::StatusOr<std::unique_ptr<Norm>> CpuBackend::MakeNorm(
     const HostMatrix& weight, const HostMatrix& bias) {
-  return std::make_unique<CpuNorm>(weight, bias);
+  return CpuNorm::Create(weight, bias, shape_.n_embd);
+}
+
+template <class Task>
+void CpuBackend::ForRows(int64_t rows, const Task& task) {
+  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  pool_.ParallelFor(tasks, [&](int64_t index, int worker) {
+    const int64_t end = std::min(rows, (index + 1) * kRowsPerTask);
+    for (int64_t row = index * kRowsPerTask; row < end; ++row) {
+      task(row, worker);
+    }
+  });
+}
+
+uint32_t* CpuBackend::PreparedRow(int64_t row, int64_t cols) {
+  return reinterpret_cast<uint32_t*>(prepared_.data()) +
+         row * PreparedStride(gemm_, cols);
+}
+
+PreparedRows CpuBackend::Prepared(int64_t rows, int64_t cols) {
+  return {PreparedRow(0, cols), PreparedStride(gemm_, cols), rows};
+}
+
+float* CpuBackend::Wide(int64_t row, int64_t cols) {
+  return reinterpret_cast<float*>(wide_.data()) + row * cols;
+}
+
+float* CpuBackend::WorkerRow(int worker) {
+  return reinterpret_cast<float*>(worker_rows_.data()) +
+         2 * worker * row_width_;
+}
+
+void CpuBackend::PrepareNormed(const Norm& norm, Rows x,
+                               absl::Span<const int32_t> indices) {
+  const CpuNorm& weights = Cpu(norm);
+  const int64_t cols = shape_.n_embd;
+  const int64_t rows = indices.empty() ? x.rows : indices.size();
+  ForRows(rows, [&](int64_t row, int worker) {
+    const int64_t from = indices.empty() ? row : indices[row];
+    LayerNormRow(x.data + from * cols, weights.weight(), weights.bias(), cols,
+                 WorkerRow(worker));
+    gemm_.prepare(WorkerRow(worker), cols, PreparedRow(row, cols));
+  });
 }
 
 void CpuBackend::Embed(const Linear& table, absl::Span<const TokenId> ids,
                        Rows x) {
   TLIN_CHECK(static_cast<int64_t>(ids.size()) == x.rows);
-  const CpuLinear& linear = Cpu(table);
-  pool_.ParallelFor(x.rows, [&](int64_t row, int) {
-    linear.Column(ids[row], x.data + row * shape_.n_embd);
+  ForRows(x.rows, [&](int64_t row, int) {
+    Packed(table).Gather(ids[row], x.data + row * shape_.n_embd);
   });
 }
 
-void CpuBackend::Normalize(const Norm& norm, Rows x,
-                           absl::Span<const int32_t> indices) {
-  const CpuNorm& weights = Cpu(norm);
-  const int64_t n = shape_.n_embd;
-  const int64_t stride = GemmInputBytes(n, dtype_);
-  const int64_t rows =
-      indices.empty() ? x.rows : static_cast<int64_t>(indices.size());
-  TLIN_CHECK(rows <= shape_.max_rows);
-  pool_.ParallelFor(rows, [&](int64_t row, int) {
-    const int64_t from = indices.empty() ? row : indices[row];
-    // bf16: by way of this row's own place in wide_, which no one uses now.
-    auto* const input = inputs_.data() + row * stride;
-    float* const normed = dtype_ == DType::kBF16
-                              ? reinterpret_cast<float*>(wide_.data()) + row * n
-                              : reinterpret_cast<float*>(input);
-    LayerNormRow(x.data + from * n, weights.weight(), weights.bias(), n,
-                 normed);
-    if (dtype_ == DType::kBF16) {
-      RowToBF16(normed, n, reinterpret_cast<uint16_t*>(input));
+// q [rows, D] and kv [rows, 2D] lie side by side in a row of Wide, so that one
+// parallel loop makes both; a second one turns them and puts them in place.
+void CpuBackend::Project(const LayerWeights& layer, Rows x,
+                         absl::Span<const int32_t> positions, Rows q,
+                         absl::Span<const KvRow> kv) {
+  TLIN_CHECK(x.rows <= shape_.max_rows);
+  TLIN_CHECK(static_cast<int64_t>(positions.size()) == x.rows);
+  const int64_t cols = shape_.n_embd;
+  const int64_t width = 3 * cols;
+  PrepareNormed(*layer.norm1, x, {});
+  GemmOutput outputs[2];
+  size_t count = 0;
+  if (q.data != nullptr) {
+    outputs[count++] = {&Packed(*layer.q), Wide(0, width), width};
+  }
+  if (!kv.empty()) {
+    outputs[count++] = {&Packed(*layer.kv), Wide(0, width) + cols, width};
+  }
+  Multiply(gemm_, Prepared(x.rows, cols), absl::MakeConstSpan(outputs, count),
+           pool_);
+  ForRows(x.rows, [&](int64_t row, int worker) {
+    float* turn = WorkerRow(worker);
+    float* key = turn + row_width_;
+    const float* projected = Wide(row, width);
+    rope_.MakeTurn(positions[row], turn);
+    if (q.data != nullptr) {
+      rope_.Rotate(projected, shape_.n_head, turn, q.data + row * cols);
     }
-  });
-}
-
-void CpuBackend::ToInputs(const float* x, int32_t rows, int64_t n) {
-  const int64_t stride = GemmInputBytes(n, dtype_);
-  pool_.ParallelFor(rows, [&](int64_t row, int) {
-    std::byte* const input = inputs_.data() + row * stride;
-    if (dtype_ == DType::kBF16) {
-      RowToBF16(x + row * n, n, reinterpret_cast<uint16_t*>(input));
-    } else {
-      std::memcpy(input, x + row * n, static_cast<size_t>(n) * sizeof(float));
-    }
-  });
-}
-
-void CpuBackend::QFromNormed(const LayerWeights& layer, Rows q) {
-  Gemm(Cpu(*layer.q), inputs_.data(), q.rows, q.data, &pool_);
-  pool_.ParallelFor(q.rows, [&](int64_t row, int) {
-    RotateRow(q.data + row * shape_.n_embd, shape_.n_head, attention_.head_size,
-              rope_.cosines(static_cast<int32_t>(row)),
-              rope_.sines(static_cast<int32_t>(row)));
-  });
-}
-
-void CpuBackend::KvFromNormed(const LayerWeights& layer, int32_t rows,
-                              absl::Span<const KvRow> kv) {
-  float* const both = reinterpret_cast<float*>(wide_.data());
-  const int64_t n = shape_.n_embd;
-  Gemm(Cpu(*layer.kv), inputs_.data(), rows, both, &pool_);
-  pool_.ParallelFor(rows, [&](int64_t row, int) {
-    float* const key = both + row * 2 * n;
-    RotateRow(key, shape_.n_head, attention_.head_size,
-              rope_.cosines(static_cast<int32_t>(row)),
-              rope_.sines(static_cast<int32_t>(row)));
-    if (dtype_ == DType::kBF16) {
-      StoreRow<uint16_t>(kv[row], shape_.n_embd, key, key + n, ToBF16);
-    } else {
-      StoreRow<float>(kv[row], shape_.n_embd, key, key + n,
-                      [](float value) { return value; });
+    if (!kv.empty()) {
+      rope_.Rotate(projected + cols, shape_.n_head, turn, key);
+      WriteKvRow(kv_shape_, key, projected + 2 * cols, kv[row]);
     }
   });
 }
@@ -196,64 +193,88 @@ void CpuBackend::KvFromNormed(const LayerWeights& layer, int32_t rows,
 void CpuBackend::ProjectQkv(const LayerWeights& layer, Rows x,
                             absl::Span<const int32_t> positions, Rows q,
                             absl::Span<const KvRow> kv) {
-  rope_.Prepare(positions, &pool_);
-  Normalize(*layer.norm1, x, {});
-  QFromNormed(layer, q);
-  KvFromNormed(layer, x.rows, kv);
+  TLIN_CHECK(static_cast<int64_t>(kv.size()) == x.rows && q.rows == x.rows);
+  Project(layer, x, positions, q, kv);
 }
 
 void CpuBackend::ProjectQ(const LayerWeights& layer, Rows x,
                           absl::Span<const int32_t> positions, Rows q) {
-  rope_.Prepare(positions, &pool_);
-  Normalize(*layer.norm1, x, {});
-  QFromNormed(layer, q);
+  TLIN_CHECK(q.rows == x.rows);
+  Project(layer, x, positions, q, {});
 }
 
 void CpuBackend::ProjectKv(const LayerWeights& layer, Rows x,
                            absl::Span<const int32_t> positions,
                            absl::Span<const KvRow> kv) {
-  rope_.Prepare(positions, &pool_);
-  Normalize(*layer.norm1, x, {});
-  KvFromNormed(layer, x.rows, kv);
+  TLIN_CHECK(static_cast<int64_t>(kv.size()) == x.rows);
+  Project(layer, x, positions, Rows(), kv);
 }
 
 void CpuBackend::Finish(const LayerWeights& layer, Rows attended, Rows x) {
-  const int64_t n = shape_.n_embd;
-  const int64_t f = shape_.ffn_size;
-  float* const wide = reinterpret_cast<float*>(wide_.data());
-  const auto add_to_x = [&](int64_t row, int) {
-    AddRow(wide + row * n, n, x.data + row * n);
-  };
-  ToInputs(attended.data, attended.rows, n);
-  Gemm(Cpu(*layer.out), inputs_.data(), x.rows, wide, &pool_);
-  pool_.ParallelFor(x.rows, add_to_x);
-
-  Normalize(*layer.norm2, x, {});
-  Gemm(Cpu(*layer.gate_up), inputs_.data(), x.rows, wide, &pool_);
-  pool_.ParallelFor(x.rows, [&](int64_t row, int) {
-    float* const gate = wide + row * 2 * f;
-    SwiGluRow(gate, gate + f, f, gate);
-    std::byte* const input = inputs_.data() + row * GemmInputBytes(f, dtype_);
-    if (dtype_ == DType::kBF16) {
-      RowToBF16(gate, f, reinterpret_cast<uint16_t*>(input));
-    } else {
-      std::memcpy(input, gate, static_cast<size_t>(f) * sizeof(float));
-    }
+  TLIN_CHECK(x.rows <= shape_.max_rows && attended.rows == x.rows);
+  const int64_t cols = shape_.n_embd;
+  const int64_t ffn = shape_.ffn_size;
+  ForRows(x.rows, [&](int64_t row, int) {
+    gemm_.prepare(attended.data + row * cols, cols, PreparedRow(row, cols));
   });
-  Gemm(Cpu(*layer.down), inputs_.data(), x.rows, wide, &pool_);
-  pool_.ParallelFor(x.rows, add_to_x);
+  const GemmOutput out = {&Packed(*layer.out), x.data, cols, /*add=*/true};
+  Multiply(gemm_, Prepared(x.rows, cols), {&out, 1}, pool_);
+
+  PrepareNormed(*layer.norm2, x, {});
+  const GemmOutput gate_up = {&Packed(*layer.gate_up), Wide(0, 2 * ffn),
+                              2 * ffn};
+  Multiply(gemm_, Prepared(x.rows, cols), {&gate_up, 1}, pool_);
+
+  ForRows(x.rows, [&](int64_t row, int) {
+    float* gate = Wide(row, 2 * ffn);
+    SwiGluRow(gate, gate + ffn, ffn, gate);
+    gemm_.prepare(gate, ffn, PreparedRow(row, ffn));
+  });
+  const GemmOutput down = {&Packed(*layer.down), x.data, cols, /*add=*/true};
+  Multiply(gemm_, Prepared(x.rows, ffn), {&down, 1}, pool_);
+}
+
+void CpuBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
+                              Rows out) {
+  attention_->AttendWindow(q, parts, out);
+}
+
+void CpuBackend::Attend(Rows q, const KvBlock& keys, Rows out) {
+  attention_->Attend(q, keys, out);
+}
+
+int64_t CpuBackend::PartialBytes(int32_t rows) const {
+  return attention_->PartialBytes(rows);
+}
+
+void CpuBackend::ResetPartial(int32_t rows, std::byte* partial) {
+  attention_->ResetPartial(rows, partial);
+}
+
+void CpuBackend::AccumulateAttention(Rows q, const KvBlock& keys,
+                                     std::byte* partial) {
+  attention_->AccumulateAttention(q, keys, partial);
+}
+
+void CpuBackend::FinishPartial(const std::byte* partial, Rows out) {
+  attention_->FinishPartial(partial, out);
 }
 
 void CpuBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                                absl::Span<const int32_t> row_indices,
                                float* logits) {
-  Normalize(norm, x, row_indices);
-  Gemm(Cpu(table), inputs_.data(), static_cast<int32_t>(row_indices.size()),
-       logits, &pool_);
+  const int64_t rows = static_cast<int64_t>(row_indices.size());
+  if (rows == 0) return;
+  TLIN_CHECK(rows <= std::max(shape_.max_rows, shape_.max_logit_rows));
+  PrepareNormed(norm, x, row_indices);
+  const GemmOutput output = {&Packed(table), logits, shape_.vocab_size};
+  Multiply(gemm_, Prepared(rows, shape_.n_embd), {&output, 1}, pool_);
 }
 
 void CpuBackend::Copy(const void* from, void* to, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
+
+absl::Status CpuBackend::Synchronize() { return absl::OkStatus(); }
 
 }  // namespace tlin

@@ -4,13 +4,13 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "engine/backend/backend.h"
-#include "engine/backend/cpu/aligned.h"
-#include "engine/backend/cpu/attention_kernel.h"
+#include "engine/backend/cpu/aligned_buffer.h"
+#include "engine/backend/cpu/attention.h"
 #include "engine/backend/cpu/gemm.h"
-#include "engine/backend/cpu/rope_table.h"
+#include "engine/backend/cpu/kv_layout.h"
+#include "engine/backend/cpu/rope.h"
 #include "engine/backend/cpu/worker_pool.h"
 
 namespace tlin {
@@ -20,13 +20,15 @@ namespace tlin {
 // what Allocate, MakeLinear and MakeNorm are asked for.
 class CpuBackend final : public Backend {
  public:
-  // dtype: f32 or bf16. threads >= 1. RESOURCE_EXHAUSTED without memory for the
-  // workspace.
+  // dtype: f32 or bf16; threads: at least 1; bf16_kernels: how bf16 products
+  // are made, null for the fastest way here. INVALID_ARGUMENT for what no model
+  // has, RESOURCE_EXHAUSTED without memory for the workspace.
   static absl::StatusOr<std::unique_ptr<Backend>> Create(
-      const BackendShape& shape, DType dtype, int threads);
+      const BackendShape& shape, DType dtype, int threads,
+      const GemmKernels* bf16_kernels = nullptr);
 
   std::string name() const override { return "cpu"; }
-  DType dtype() const override { return dtype_; }
+  DType dtype() const override { return kv_shape_.dtype; }
   const BackendShape& shape() const override { return shape_; }
   int64_t workspace_bytes() const override;
 
@@ -60,38 +62,47 @@ class CpuBackend final : public Backend {
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;
   void Copy(const void* from, void* to, int64_t bytes) override;
-  absl::Status Synchronize() override { return absl::OkStatus(); }
+  absl::Status Synchronize() override;
 
  private:
-  struct WorkerScratch {
-    std::vector<float> scores;  // [kMaxQueries * kKeyChunk]
-    std::vector<float> values;  // [kMaxQueries * head_size]
-  };
+  CpuBackend(const BackendShape& shape, DType dtype, int threads,
+             const GemmKernels& gemm);
+  absl::Status AllocateScratch();
 
-  CpuBackend(const BackendShape& shape, DType dtype, int threads);
+  // task(row, worker) for each row: at once when they are few, else by workers.
+  template <class Task>
+  void ForRows(int64_t rows, const Task& task);
 
-  // inputs_ = LayerNorm(x[indices]), in the dtype of the GEMMs' inputs; all
-  // rows where `indices` is empty.
-  void Normalize(const Norm& norm, Rows x, absl::Span<const int32_t> indices);
-  // inputs_ = rows of f32 [rows, n] in the dtype of the GEMMs' inputs.
-  void ToInputs(const float* x, int32_t rows, int64_t n);
-  void QFromNormed(const LayerWeights& layer, Rows q);
-  void KvFromNormed(const LayerWeights& layer, int32_t rows,
-                    absl::Span<const KvRow> kv);
-  // A window part's four rows of one head: both softmaxes, added.
-  void AttendPart(Rows q, const WindowPart& part, int32_t row, int32_t head,
-                  WorkerScratch* scratch, Rows out) const;
+  // Scratch as the operations see it.
+  uint32_t* PreparedRow(int64_t row, int64_t cols);
+  PreparedRows Prepared(int64_t rows, int64_t cols);
+  float* Wide(int64_t row, int64_t cols);
+  float* WorkerRow(int worker);
+
+  // LayerNorm of x[indices[i]] (x[i] where indices is empty) becomes prepared
+  // row i.
+  void PrepareNormed(const Norm& norm, Rows x,
+                     absl::Span<const int32_t> indices);
+  // Projections of the prepared rows: Q, then K and V, as far as they are asked
+  // for (q.data and kv may be empty).
+  void Project(const LayerWeights& layer, Rows x,
+               absl::Span<const int32_t> positions, Rows q,
+               absl::Span<const KvRow> kv);
 
   // Constant after construction.
   const BackendShape shape_;
-  const DType dtype_;
-  const AttentionShape attention_;
+  const KvShape kv_shape_;
+  const GemmKernels& gemm_;
+  const Rope rope_;
+  const int64_t row_width_;   // of a worker's row: max(n_embd, ffn_size)
+  const int64_t wide_width_;  // max(3 n_embd, 2 ffn_size)
 
+  // Engine thread, and its workers during an operation.
   WorkerPool pool_;
-  RopeTable rope_;
-  std::vector<WorkerScratch> scratch_;  // one a worker
-  AlignedBytes inputs_;                 // [max_rows, GemmInputBytes(widest)]
-  AlignedBytes wide_;                   // f32 [max_rows, 2 * max(F, D)]
+  AlignedBuffer prepared_;     // rows as gemm_ reads them
+  AlignedBuffer wide_;         // f32 [max_rows, wide_width_]
+  AlignedBuffer worker_rows_;  // f32 [threads, 2 * row_width_]
+  std::unique_ptr<CpuAttention> attention_;
 };
 
 }  // namespace tlin

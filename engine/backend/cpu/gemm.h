@@ -1,77 +1,40 @@
-// y = W x + b with W packed once, for any number of rows.
-//
-// Layout: panels of 64 columns (a column is one output); inside a panel all of
-// the inputs k in order, each with its 64 columns; bf16 keeps the inputs 2i and
-// 2i + 1 of a column side by side, so that a 32-bit lane holds both. The same
-// layout serves the embedding: a token's row is a column here.
-//
-// Every output is one accumulator that takes the products in the order of k
-// (bf16: 1, 0, 3, 2, …, the order of the processor's own bf16 dot product),
-// whatever the number of rows, so a row's result does not depend on its
-// company.
-//
-// Bytes: W once for each 48 rows; FLOPs: 2 * rows * in * out.
+// y = W x + b for many rows: how the work is cut for the workers. The
+// arithmetic is in gemm_kernels, and does not depend on the cut.
 #ifndef TLIN_ENGINE_BACKEND_CPU_GEMM_H_
 #define TLIN_ENGINE_BACKEND_CPU_GEMM_H_
 
-#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "absl/types/span.h"
-#include "engine/backend/backend.h"
-#include "engine/backend/cpu/aligned.h"
+#include "engine/backend/cpu/gemm_kernels.h"
+#include "engine/backend/cpu/packed_matrix.h"
 #include "engine/backend/cpu/worker_pool.h"
-#include "engine/backend/dtype.h"
 
 namespace tlin {
 
-inline constexpr int64_t kPanelColumns = 64;
-
-// Immutable after Pack.
-class CpuLinear final : public Linear {
- public:
-  // `parts` are stacked by rows; each is [out, in] of any dtype.
-  CpuLinear(absl::Span<const HostMatrix> parts, const HostMatrix& bias,
-            DType dtype);
-
-  int64_t bytes() const override;
-  bool empty() const { return weights_.data() == nullptr; }  // no memory for it
-
-  DType dtype() const { return dtype_; }
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
-  int64_t panels() const { return (out_ + kPanelColumns - 1) / kPanelColumns; }
-  // Steps of k in a panel: inputs (f32) or pairs of inputs (bf16).
-  int64_t steps() const { return dtype_ == DType::kBF16 ? (in_ + 1) / 2 : in_; }
-  const std::byte* panel(int64_t index) const {
-    return weights_.data() + index * panel_bytes();
-  }
-  const float* bias(int64_t panel) const {  // [64]
-    return bias_.data() + panel * kPanelColumns;
-  }
-
-  // The weights of output `column`: f32 [in].
-  void Column(int64_t column, float* values) const;
-
- private:
-  int64_t panel_bytes() const { return steps() * kPanelColumns * 4; }
-
-  const DType dtype_;
-  int64_t in_ = 0;
-  int64_t out_ = 0;
-  AlignedBytes weights_;
-  std::vector<float> bias_;  // padded with zeros to whole panels
+// Rows in the form that the kernels read, one after the other in scratch memory
+// that the backend owns.
+struct PreparedRows {
+  const uint32_t* data = nullptr;
+  int64_t stride = 0;  // words
+  int64_t rows = 0;
 };
 
-std::vector<float> ToFloats(const HostMatrix& matrix);
+// Words from one prepared row to the next: an odd number of cache lines, so
+// that the rows of a tile do not all fall on the same few sets of the cache.
+int64_t PreparedStride(const GemmKernels& kernels, int64_t cols);
 
-// Bytes of a row of inputs as Gemm takes them: f32, or bf16 padded to pairs.
-int64_t GemmInputBytes(int64_t in, DType dtype);
+// One product of a call. Products of a call share their rows.
+struct GemmOutput {
+  const PackedMatrix* matrix = nullptr;
+  float* y = nullptr;  // [rows, stride]
+  int64_t stride = 0;  // floats, at least matrix->out()
+  bool add = false;    // y += instead of y =
+};
 
-// x [rows, GemmInputBytes] in the weights' dtype; y f32 [rows, out].
-void Gemm(const CpuLinear& linear, const std::byte* x, int32_t rows, float* y,
-          WorkerPool* pool);
+// Does not allocate.
+void Multiply(const GemmKernels& kernels, PreparedRows rows,
+              absl::Span<const GemmOutput> outputs, WorkerPool& pool);
 
 }  // namespace tlin
 

@@ -1,0 +1,304 @@
+#include "engine/backend/cpu/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/backend/cpu/row_ops.h"
+#include "engine/base/status_macros.h"
+
+namespace tlin {
+namespace {
+
+// Queries of a task, at most: they share a chunk of keys widened to f32.
+constexpr int32_t kMaxBlockRows = 64;
+// From this many queries on, widening a bf16 chunk once costs less than
+// widening it in registers for each tile of queries.
+constexpr int32_t kWidenRows = 2 * kMaxQueryTile;
+// A single sequence is cut by chunks of keys when it has at least so many.
+constexpr int64_t kManyKeys = 8 * kKeyChunk;
+
+constexpr int64_t kSeesAll = std::numeric_limits<int32_t>::max();
+
+int32_t Blocks(int32_t rows, int32_t block_rows) {
+  return (rows + block_rows - 1) / block_rows;
+}
+
+int64_t KeyCount(absl::Span<const KvBlock> blocks) {
+  int64_t keys = 0;
+  for (const KvBlock& block : blocks) keys += block.rows;
+  return keys;
+}
+
+}  // namespace
+
+CpuAttention::CpuAttention(const KvShape& shape, WorkerPool* pool)
+    : shape_(shape),
+      scale_(1.0f / std::sqrt(static_cast<float>(shape.head_size))),
+      pool_(pool) {}
+
+absl::StatusOr<CpuAttention> CpuAttention::Create(const KvShape& shape,
+                                                  WorkerPool* pool) {
+  CpuAttention attention(shape, pool);
+  constexpr int64_t kLine = 16;  // floats
+  const int64_t floats = AttentionScratch(shape.head_size) +
+                         attention.StateFloats(kMaxBlockRows) +
+                         int64_t{2} * kKeyChunk * shape.head_size;
+  attention.worker_floats_ = (floats + kLine - 1) / kLine * kLine;
+  const int64_t slot_floats =
+      int64_t{kSlots + 1} * shape.n_head * attention.StateFloats(kSlotRows);
+  TLIN_ASSIGN_OR_RETURN(
+      attention.scratch_,
+      AlignedBuffer::Allocate(
+          (attention.worker_floats_ * pool->threads() + slot_floats) *
+          static_cast<int64_t>(sizeof(float))));
+  return attention;
+}
+
+SoftmaxState CpuAttention::StateAt(float* memory, int32_t rows) const {
+  return {memory, memory + rows, memory + 2 * int64_t{rows}};
+}
+
+SoftmaxState CpuAttention::SlotState(int32_t slot, int32_t head, int32_t rows) {
+  float* slots = Scratch(pool_->threads());
+  return StateAt(
+      slots + (int64_t{slot} * shape_.n_head + head) * StateFloats(kSlotRows),
+      rows);
+}
+
+// A partial is one state a head.
+SoftmaxState CpuAttention::PartialState(std::byte* partial, int32_t rows,
+                                        int32_t head) const {
+  return StateAt(reinterpret_cast<float*>(partial) + head * StateFloats(rows),
+                 rows);
+}
+
+float* CpuAttention::Scratch(int worker) {
+  return reinterpret_cast<float*>(scratch_.data()) + worker * worker_floats_;
+}
+
+template <class Visit>
+void CpuAttention::ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
+                                int32_t rows, const Visit& visit) {
+  int64_t before = 0;
+  for (const KvBlock& block : blocks) {
+    for (int32_t row = 0; row < block.rows; row += kKeyChunk) {
+      const int64_t first = sight.first - (before + row);
+      if (first + int64_t{sight.step} * (rows - 1) <= 0) return;
+      // Beyond a chunk's end more keys make no difference.
+      const int64_t sees = std::clamp<int64_t>(first, -kSeesAll, kKeyChunk);
+      visit(Chunk{&block, row, static_cast<int32_t>(sees), sight.step});
+    }
+    before += block.rows;
+  }
+}
+
+// Fewer rows a task where there would not be two tasks a thread.
+int32_t CpuAttention::ChooseBlockRows(int64_t rows) const {
+  int32_t block_rows = kMaxBlockRows;
+  while (block_rows > kWidenRows &&
+         (rows + block_rows - 1) / block_rows * shape_.n_head <
+             2 * pool_->threads()) {
+    block_rows /= 2;
+  }
+  return block_rows;
+}
+
+void CpuAttention::AttendOneChunk(const float* q, int32_t rows, int32_t head,
+                                  const Chunk& chunk, float* scratch,
+                                  const SoftmaxState& state) const {
+  AttentionTask task;
+  task.q = q + int64_t{head} * shape_.head_size;
+  task.q_stride = width();
+  task.rows = rows;
+  task.head_size = shape_.head_size;
+  task.scale = scale_;
+  task.keys = KeysOfHead(shape_, *chunk.block, head, chunk.row);
+  task.values = ValuesOfHead(shape_, *chunk.block, head, chunk.row);
+  task.key_count = std::min(kKeyChunk, chunk.block->rows - chunk.row);
+  task.first_sees = chunk.first_sees;
+  task.sees_step = chunk.sees_step;
+  task.state = state;
+  task.scratch = scratch;
+  DType dtype = shape_.dtype;
+  if (dtype != DType::kF32 && rows >= kWidenRows) {
+    float* wide_keys =
+        scratch + worker_floats_ - int64_t{2} * kKeyChunk * shape_.head_size;
+    float* wide_values = wide_keys + int64_t{kKeyChunk} * shape_.head_size;
+    WidenChunk(task.keys, task.values, task.key_count, shape_.head_size,
+               wide_keys, wide_values);
+    task.keys = reinterpret_cast<const std::byte*>(wide_keys);
+    task.values = reinterpret_cast<const std::byte*>(wide_values);
+    dtype = DType::kF32;
+  }
+  AttendChunk(dtype, task);
+}
+
+void CpuAttention::WriteOut(const SoftmaxState& state, int32_t rows, bool add,
+                            float* out) const {
+  for (int32_t row = 0; row < rows; ++row) {
+    float* to = out + row * width();
+    if (state.sum[row] != 0.0f) {
+      DivideRow(state.values + int64_t{row} * shape_.head_size, state.sum[row],
+                shape_.head_size, add, to);
+    } else if (!add) {  // no keys: an empty history adds nothing
+      std::fill_n(to, shape_.head_size, 0.0f);
+    }
+  }
+}
+
+void CpuAttention::AttendBlocks(const float* q, int32_t rows, int32_t head,
+                                absl::Span<const KvBlock> blocks, Sight sight,
+                                int worker, bool add, float* out) {
+  float* scratch = Scratch(worker);
+  const SoftmaxState state =
+      StateAt(scratch + AttentionScratch(shape_.head_size), rows);
+  ClearState(rows, shape_.head_size, state);
+  ForEachChunk(blocks, sight, rows, [&](const Chunk& chunk) {
+    AttendOneChunk(q, rows, head, chunk, scratch, state);
+  });
+  WriteOut(state, rows, add, out + int64_t{head} * shape_.head_size);
+}
+
+void CpuAttention::FlushSlots(const float* q, int32_t rows, int32_t count) {
+  const int32_t heads = shape_.n_head;
+  pool_->ParallelFor(int64_t{count} * heads, [&](int64_t task, int worker) {
+    const auto slot = static_cast<int32_t>(task / heads);
+    const auto head = static_cast<int32_t>(task % heads);
+    const SoftmaxState state = SlotState(slot, head, rows);
+    ClearState(rows, shape_.head_size, state);
+    AttendOneChunk(q, rows, head, slots_[slot], Scratch(worker), state);
+  });
+  for (int32_t head = 0; head < heads; ++head) {
+    const SoftmaxState total = SlotState(kSlots, head, rows);
+    for (int32_t slot = 0; slot < count; ++slot) {
+      MergeState(SlotState(slot, head, rows), rows, shape_.head_size, scale_,
+                 total);
+    }
+  }
+}
+
+void CpuAttention::AttendByChunks(const float* q, int32_t rows,
+                                  absl::Span<const KvBlock> blocks, Sight sight,
+                                  bool add, float* out) {
+  for (int32_t head = 0; head < shape_.n_head; ++head) {
+    ClearState(rows, shape_.head_size, SlotState(kSlots, head, rows));
+  }
+  int32_t count = 0;
+  ForEachChunk(blocks, sight, rows, [&](const Chunk& chunk) {
+    slots_[count++] = chunk;
+    if (count == kSlots) {
+      FlushSlots(q, rows, count);
+      count = 0;
+    }
+  });
+  FlushSlots(q, rows, count);
+  for (int32_t head = 0; head < shape_.n_head; ++head) {
+    WriteOut(SlotState(kSlots, head, rows), rows, add,
+             out + int64_t{head} * shape_.head_size);
+  }
+}
+
+void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
+                                Rows out) {
+  const auto sight_of = [](const WindowPart& part, int32_t row) {
+    return Sight{int64_t{part.window_offset} + row + 1, 1};
+  };
+  const int32_t block_rows = ChooseBlockRows(q.rows);
+  int64_t blocks = 0;
+  int64_t most_keys = 0;
+  for (const WindowPart& part : parts) {
+    blocks += Blocks(part.rows, block_rows);
+    most_keys = std::max(most_keys, KeyCount(part.history));
+  }
+  const int32_t heads = shape_.n_head;
+  if (blocks * heads < 2 * pool_->threads() && most_keys >= kManyKeys) {
+    for (const WindowPart& part : parts) {
+      for (int32_t row = 0; row < part.rows; row += kSlotRows) {
+        const int32_t rows = std::min(kSlotRows, part.rows - row);
+        const int64_t at = (int64_t{part.first_row} + row) * width();
+        AttendByChunks(q.data + at, rows, part.window, sight_of(part, row),
+                       /*add=*/false, out.data + at);
+        if (part.history.empty()) continue;
+        AttendByChunks(q.data + at, rows, part.history, Sight{kSeesAll, 0},
+                       /*add=*/true, out.data + at);
+      }
+    }
+    return;
+  }
+  pool_->ParallelFor(blocks * heads, [&](int64_t task, int worker) {
+    const auto head = static_cast<int32_t>(task % heads);
+    int64_t block = task / heads;
+    const WindowPart* part = parts.data();
+    while (block >= Blocks(part->rows, block_rows)) {
+      block -= Blocks(part->rows, block_rows);
+      ++part;
+    }
+    const int32_t row = static_cast<int32_t>(block) * block_rows;
+    const int32_t rows = std::min(block_rows, part->rows - row);
+    const int64_t at = (int64_t{part->first_row} + row) * width();
+    AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
+                 worker, /*add=*/false, out.data + at);
+    if (part->history.empty()) return;
+    AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
+                 worker, /*add=*/true, out.data + at);
+  });
+}
+
+void CpuAttention::Attend(Rows q, const KvBlock& keys, Rows out) {
+  const int32_t heads = shape_.n_head;
+  const int32_t block_rows = ChooseBlockRows(q.rows);
+  pool_->ParallelFor(
+      int64_t{Blocks(q.rows, block_rows)} * heads,
+      [&](int64_t task, int worker) {
+        const int32_t row = static_cast<int32_t>(task / heads) * block_rows;
+        const int64_t at = row * width();
+        AttendBlocks(q.data + at, std::min(block_rows, q.rows - row),
+                     static_cast<int32_t>(task % heads),
+                     absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0}, worker,
+                     /*add=*/false, out.data + at);
+      });
+}
+
+int64_t CpuAttention::PartialBytes(int32_t rows) const {
+  return shape_.n_head * StateFloats(rows) *
+         static_cast<int64_t>(sizeof(float));
+}
+
+void CpuAttention::ResetPartial(int32_t rows, std::byte* partial) const {
+  for (int32_t head = 0; head < shape_.n_head; ++head) {
+    ClearState(rows, shape_.head_size, PartialState(partial, rows, head));
+  }
+}
+
+void CpuAttention::AccumulateAttention(Rows q, const KvBlock& keys,
+                                       std::byte* partial) {
+  const int32_t heads = shape_.n_head;
+  const int32_t block_rows = ChooseBlockRows(q.rows);
+  pool_->ParallelFor(
+      int64_t{Blocks(q.rows, block_rows)} * heads,
+      [&](int64_t task, int worker) {
+        const auto head = static_cast<int32_t>(task % heads);
+        const int32_t row = static_cast<int32_t>(task / heads) * block_rows;
+        const int32_t rows = std::min(block_rows, q.rows - row);
+        SoftmaxState state = PartialState(partial, q.rows, head);
+        state.maximum += row;
+        state.sum += row;
+        state.values += int64_t{row} * shape_.head_size;
+        ForEachChunk(absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0}, rows,
+                     [&](const Chunk& chunk) {
+                       AttendOneChunk(q.data + row * width(), rows, head, chunk,
+                                      Scratch(worker), state);
+                     });
+      });
+}
+
+void CpuAttention::FinishPartial(const std::byte* partial, Rows out) {
+  for (int32_t head = 0; head < shape_.n_head; ++head) {
+    WriteOut(PartialState(const_cast<std::byte*>(partial), out.rows, head),
+             out.rows, /*add=*/false,
+             out.data + int64_t{head} * shape_.head_size);
+  }
+}
+
+}  // namespace tlin

@@ -1,0 +1,98 @@
+// How attention is cut for the workers: by head and by rows, or, where one
+// sequence with a long history is alone, by head and by chunk of keys. The
+// arithmetic is in attention_kernels, and does not depend on the cut.
+#ifndef TLIN_ENGINE_BACKEND_CPU_ATTENTION_H_
+#define TLIN_ENGINE_BACKEND_CPU_ATTENTION_H_
+
+#include <array>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/cpu/aligned_buffer.h"
+#include "engine/backend/cpu/attention_kernels.h"
+#include "engine/backend/cpu/kv_layout.h"
+#include "engine/backend/cpu/worker_pool.h"
+
+namespace tlin {
+
+// Engine thread only. Nothing allocates after Create.
+class CpuAttention {
+ public:
+  // RESOURCE_EXHAUSTED without memory for the scratch of pool's workers. `pool`
+  // must outlive the object.
+  static absl::StatusOr<CpuAttention> Create(const KvShape& shape,
+                                             WorkerPool* pool);
+
+  int64_t bytes() const { return scratch_.size(); }
+
+  // As in Backend.
+  void AttendWindow(Rows q, absl::Span<const WindowPart> parts, Rows out);
+  void Attend(Rows q, const KvBlock& keys, Rows out);
+  int64_t PartialBytes(int32_t rows) const;
+  void ResetPartial(int32_t rows, std::byte* partial) const;
+  void AccumulateAttention(Rows q, const KvBlock& keys, std::byte* partial);
+  void FinishPartial(const std::byte* partial, Rows out);
+
+ private:
+  // The first query of some sees `first` keys, the next one `step` more, and so
+  // on.
+  struct Sight {
+    int64_t first;
+    int32_t step;
+  };
+  // Keys [row, row + kKeyChunk) of a block; the first query sees first_sees.
+  struct Chunk {
+    const KvBlock* block;
+    int32_t row;
+    int32_t first_sees;
+    int32_t sees_step;
+  };
+  static constexpr int32_t kSlots = 64;    // chunks in flight
+  static constexpr int32_t kSlotRows = 8;  // queries of a slot
+
+  explicit CpuAttention(const KvShape& shape, WorkerPool* pool);
+
+  int64_t width() const { return int64_t{shape_.n_head} * shape_.head_size; }
+  int64_t StateFloats(int32_t rows) const {
+    return int64_t{rows} * (shape_.head_size + 2);
+  }
+  SoftmaxState StateAt(float* memory, int32_t rows) const;
+  SoftmaxState SlotState(int32_t slot, int32_t head, int32_t rows);
+  SoftmaxState PartialState(std::byte* partial, int32_t rows,
+                            int32_t head) const;
+  float* Scratch(int worker);
+
+  // Calls visit(chunk) for each chunk that `rows` queries see, in order.
+  template <class Visit>
+  static void ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
+                           int32_t rows, const Visit& visit);
+
+  int32_t ChooseBlockRows(int64_t rows) const;
+  void AttendOneChunk(const float* q, int32_t rows, int32_t head,
+                      const Chunk& chunk, float* scratch,
+                      const SoftmaxState& state) const;
+  void AttendBlocks(const float* q, int32_t rows, int32_t head,
+                    absl::Span<const KvBlock> blocks, Sight sight, int worker,
+                    bool add, float* out);
+  void AttendByChunks(const float* q, int32_t rows,
+                      absl::Span<const KvBlock> blocks, Sight sight, bool add,
+                      float* out);
+  void FlushSlots(const float* q, int32_t rows, int32_t count);
+  void WriteOut(const SoftmaxState& state, int32_t rows, bool add,
+                float* out) const;
+
+  // Constant after construction.
+  KvShape shape_;
+  float scale_ = 0;
+  WorkerPool* pool_ = nullptr;
+
+  std::array<Chunk, kSlots> slots_ = {};
+  int64_t worker_floats_ = 0;
+  AlignedBuffer scratch_;  // of each worker, then the slots' states
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_BACKEND_CPU_ATTENTION_H_

@@ -1,0 +1,147 @@
+// The only file with instructions of one processor family: AVX512-BF16's dot
+// product of bf16 pairs, which Highway 1.0 does not reach. Elsewhere
+// GemmBf16Dot is null and nothing else is compiled.
+#include "engine/backend/cpu/gemm_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/cpu/packed_matrix.h"
+
+#define TLIN_AVX512_BF16 \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+namespace tlin {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr int kMaxTileRows = 12;
+
+constexpr int TileVectors(int64_t rows) {
+  return rows <= 2 ? 8 : rows <= 5 ? 4 : 2;
+}
+
+TLIN_AVX512_BF16 void Prepare(const float* x, int64_t cols, uint32_t* row) {
+  for (int64_t i = 0; i < cols; i += 2) {
+    const uint32_t low = FloatToBf16(x[i]);
+    const uint32_t high = i + 1 < cols ? FloatToBf16(x[i + 1]) : 0;
+    row[i / 2] = high << 16 | low;
+  }
+}
+
+// As MultiplyTile in gemm_tile-inl.h: the same sums in the same order.
+template <int kRows, int kVectors>
+TLIN_AVX512_BF16 void MultiplyTile(const GemmTask& task, int64_t row,
+                                   int64_t column) {
+  __m512 sums[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = _mm512_setzero_ps();
+  }
+  const uint32_t* a = task.a + row * task.a_stride;
+  const int64_t stride = task.a_stride;
+  const std::byte* panel = task.panels + column / kPanel * task.panel_bytes;
+  const int64_t pairs = (task.depth + 1) / 2;
+
+  for (int64_t pair = 0; pair < pairs; ++pair, ++a) {
+    const std::byte* at = panel + pair * kPanel * 4;
+    __m512bh weights[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(
+          at + v / 2 * task.panel_bytes + v % 2 * kLanes * 4));
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const __m512bh x = reinterpret_cast<__m512bh>(
+          _mm512_set1_epi32(static_cast<int>(a[r * stride])));
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] = _mm512_dpbf16_ps(sums[r][v], weights[v], x);
+      }
+    }
+  }
+
+  for (int r = 0; r < kRows; ++r) {
+    float* y = task.y + (row + r) * task.y_stride + column;
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t first = column + v * kLanes;
+      const __mmask16 mask = static_cast<__mmask16>(
+          0xFFFFu >>
+          (kLanes - std::clamp<int64_t>(task.columns - first, 0, kLanes)));
+      __m512 sum =
+          _mm512_add_ps(sums[r][v], _mm512_loadu_ps(task.bias + first));
+      if (task.add) {
+        sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y + v * kLanes), sum);
+      }
+      _mm512_mask_storeu_ps(y + v * kLanes, mask, sum);
+    }
+  }
+}
+
+using TileFunction = void (*)(const GemmTask&, int64_t row, int64_t column);
+
+template <bool kWide, size_t... kIndex>
+constexpr std::array<TileFunction, sizeof...(kIndex)> TileTable(
+    std::index_sequence<kIndex...>) {
+  return {&MultiplyTile < static_cast<int>(kIndex) + 1,
+          kWide ? TileVectors(kIndex + 1) : 2 > ...};
+}
+
+void Multiply(const GemmTask& task) {
+  static constexpr auto kIndices = std::make_index_sequence<kMaxTileRows>();
+  static constexpr auto kWideTile = TileTable<true>(kIndices);
+  static constexpr auto kNarrowTile = TileTable<false>(kIndices);
+  const int64_t tiles = (task.rows + kMaxTileRows - 1) / kMaxTileRows;
+  const int64_t height = task.rows / tiles;
+  const int64_t taller = task.rows % tiles;
+  const int64_t columns = task.panel_count * kPanel;
+  const int64_t wide = TileVectors(height) * kLanes;
+  int64_t column = 0;
+  while (column < columns) {
+    const bool is_wide = column + wide <= columns;
+    int64_t row = 0;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t rows = height + (tile < taller ? 1 : 0);
+      (is_wide ? kWideTile : kNarrowTile)[rows - 1](task, row, column);
+      row += rows;
+    }
+    column += is_wide ? wide : kPanel;
+  }
+}
+
+constexpr GemmKernels kKernels = {"bf16 dot product", 2, &Prepare, &Multiply};
+
+bool HasInstruction() {
+  return __builtin_cpu_supports("avx512bf16") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0;
+}
+
+}  // namespace
+
+const GemmKernels* GemmBf16Dot() {
+  return HasInstruction() ? &kKernels : nullptr;
+}
+
+const GemmKernels& FastestGemmBf16() {
+  return HasInstruction() && __builtin_cpu_is("amd") != 0 ? kKernels
+                                                          : GemmBf16();
+}
+
+}  // namespace tlin
+
+#else  // no x86
+
+namespace tlin {
+
+const GemmKernels* GemmBf16Dot() { return nullptr; }
+
+const GemmKernels& FastestGemmBf16() { return GemmBf16(); }
+
+}  // namespace tlin
+
+#endif

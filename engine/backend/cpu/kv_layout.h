@@ -1,0 +1,48 @@
+// What is inside a KvBlock on the CPU: keys, then values, each head by head, so
+// that one head's part of a block is read end to end.
+//
+//   f32   keys [head][group][head_size][16]        values
+//   [head][row][head_size] bf16  keys [head][group][head_size / 2][16][2]
+//   values [head][row][head_size]
+//
+// A group is 16 keys: a query's element is multiplied with a vector of them. In
+// bf16 a 32-bit word holds two neighbouring elements of a key, the even one
+// low.
+#ifndef TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_
+#define TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/backend/dtype.h"
+#include "engine/backend/kv_block.h"
+
+namespace tlin {
+
+struct KvShape {
+  int32_t n_head = 0;
+  int32_t head_size = 0;  // even
+  DType dtype = DType::kF32;
+};
+
+// Writes one row. key, value: f32 [n_head * head_size], the key rotated.
+// REQUIRES: 0 <= to.row < to.capacity.
+void WriteKvRow(const KvShape& shape, const float* key, const float* value,
+                const KvRow& to);
+
+// One head's keys (values) of a block, from row `row` on, a multiple of 16.
+inline const std::byte* KeysOfHead(const KvShape& shape, const KvBlock& block,
+                                   int32_t head, int32_t row) {
+  const int64_t rows = KvBlockRows(block.capacity);
+  return block.data +
+         (head * rows + row) * shape.head_size * DTypeBytes(shape.dtype);
+}
+
+inline const std::byte* ValuesOfHead(const KvShape& shape, const KvBlock& block,
+                                     int32_t head, int32_t row) {
+  return KeysOfHead(shape, block, shape.n_head + head, row);
+}
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_

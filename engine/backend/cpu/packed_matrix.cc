@@ -1,0 +1,107 @@
+#include "engine/backend/cpu/packed_matrix.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/backend/cpu/float_formats.h"
+#include "engine/base/status_macros.h"
+
+namespace tlin {
+namespace {
+
+// Where weight [output][input] lies, in elements.
+int64_t PackedIndex(DType dtype, int64_t in, int64_t output, int64_t input) {
+  const int64_t padded = (in + 1) / 2 * 2;
+  const int64_t panel = output / kPanel * padded * kPanel;
+  const int64_t lane = output % kPanel;
+  return dtype == DType::kF32
+             ? panel + input * kPanel + lane
+             : panel + (input / 2 * kPanel + lane) * 2 + input % 2;
+}
+
+}  // namespace
+
+float HostElement(const HostMatrix& matrix, int64_t index) {
+  switch (matrix.dtype) {
+    case DType::kF32:
+      return static_cast<const float*>(matrix.data)[index];
+    case DType::kBF16:
+      return Bf16ToFloat(static_cast<const uint16_t*>(matrix.data)[index]);
+    case DType::kF16:
+      return F16ToFloat(static_cast<const uint16_t*>(matrix.data)[index]);
+  }
+  return 0.0f;
+}
+
+absl::StatusOr<PackedMatrix> PackedMatrix::Pack(
+    absl::Span<const HostMatrix> parts, const HostMatrix& bias, DType dtype) {
+  if (parts.empty() || parts.size() > 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a linear layer of ", parts.size(), " parts"));
+  }
+  PackedMatrix packed;
+  packed.dtype_ = dtype;
+  packed.in_ = parts[0].cols;
+  for (const HostMatrix& part : parts) {
+    if (part.data == nullptr || part.rows <= 0 || part.cols <= 0 ||
+        part.cols != packed.in_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a linear layer's part of ", part.rows, " x ", part.cols,
+                       " elements beside ", packed.in_, " inputs"));
+    }
+    packed.out_ += part.rows;
+  }
+  if (bias.data != nullptr && bias.rows * bias.cols != packed.out_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a bias of ", bias.rows * bias.cols, " elements for ",
+                     packed.out_, " outputs"));
+  }
+  TLIN_ASSIGN_OR_RETURN(
+      packed.weight_,
+      AlignedBuffer::Allocate(packed.panels() * packed.panel_bytes()));
+  TLIN_ASSIGN_OR_RETURN(
+      packed.bias_,
+      AlignedBuffer::Allocate(packed.panels() * kPanel * sizeof(float)));
+
+  auto* f32 = reinterpret_cast<float*>(packed.weight_.data());
+  auto* bf16 = reinterpret_cast<uint16_t*>(packed.weight_.data());
+  int64_t output = 0;
+  for (const HostMatrix& part : parts) {
+    for (int64_t row = 0; row < part.rows; ++row, ++output) {
+      for (int64_t input = 0; input < packed.in_; ++input) {
+        const float value = HostElement(part, row * packed.in_ + input);
+        const int64_t at = PackedIndex(dtype, packed.in_, output, input);
+        if (dtype == DType::kF32) {
+          f32[at] = value;
+        } else {
+          bf16[at] = FloatToBf16(value);
+        }
+      }
+    }
+  }
+  auto* packed_bias = reinterpret_cast<float*>(packed.bias_.data());
+  for (int64_t i = 0; bias.data != nullptr && i < packed.out_; ++i) {
+    packed_bias[i] = HostElement(bias, i);
+  }
+  return packed;
+}
+
+void PackedMatrix::Gather(int64_t output, float* row) const {
+  const int64_t first = PackedIndex(dtype_, in_, output, 0);
+  if (dtype_ == DType::kF32) {
+    const auto* f32 = reinterpret_cast<const float*>(weight_.data()) + first;
+    for (int64_t i = 0; i < in_; ++i) row[i] = f32[i * kPanel];
+    return;
+  }
+  const auto* bf16 = reinterpret_cast<const uint16_t*>(weight_.data()) + first;
+  int64_t i = 0;
+  for (; i + 1 < in_; i += 2) {
+    row[i] = Bf16ToFloat(bf16[i * kPanel]);
+    row[i + 1] = Bf16ToFloat(bf16[i * kPanel + 1]);
+  }
+  if (i < in_) row[i] = Bf16ToFloat(bf16[i * kPanel]);
+}
+
+}  // namespace tlin
