@@ -62,7 +62,8 @@ class ModelRunner {
   // opened now: the pages of its history are there. Always true of the
   // architectures whose state is constant.
   virtual bool CanOpen(int64_t max_tokens) const = 0;
-  // True where it could be opened if nothing else were.
+  // True where it could be opened if nothing else were. Constant after loading:
+  // thread-safe.
   virtual bool CouldEverOpen(int64_t max_tokens) const = 0;
 
   // Begins an empty sequence and reserves its history's pages.

@@ -1,0 +1,66 @@
+// Requests that wait for a slot, in the order in which they should get one.
+#ifndef TLIN_ENGINE_ADMISSION_QUEUE_H_
+#define TLIN_ENGINE_ADMISSION_QUEUE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "engine/sequence.h"
+
+namespace tlin {
+
+// A level of priority is worth this much waiting: a request overtakes those of
+// a higher priority that came so much later for each level. So none starves,
+// and the order of two requests never changes.
+inline constexpr absl::Duration kPriorityLevel = absl::Seconds(10);
+
+// How often the first in order may be overtaken because there is room for a
+// smaller one only; after that nobody is admitted until it fits.
+inline constexpr int32_t kMaxOvertakes = 16;
+
+// Engine thread only.
+class AdmissionQueue {
+ public:
+  using Fits = std::function<bool(const Sequence&)>;
+
+  void Push(std::unique_ptr<Sequence> sequence);
+
+  // The next to admit, or null: nobody fits, or the first has been overtaken
+  // often enough. O(waiting) where the first does not fit.
+  std::unique_ptr<Sequence> PopNext(const Fits& fits);
+  // The first in order, whether it fits or not; null when empty.
+  std::unique_ptr<Sequence> PopFirst();
+  // Takes out all of which `ended` is true.
+  std::vector<std::unique_ptr<Sequence>> Extract(const Fits& ended);
+
+  bool empty() const { return waiting_.empty(); }
+  int64_t size() const { return static_cast<int64_t>(waiting_.size()); }
+  // When the longest waiting came; InfiniteFuture when empty.
+  absl::Time oldest() const;
+  // Tokens of all prompts.
+  int64_t tokens() const { return tokens_; }
+
+ private:
+  // When it came, less kPriorityLevel a level; then the order of arrival.
+  using Key = std::pair<absl::Time, int64_t>;
+  struct Entry {
+    std::unique_ptr<Sequence> sequence;
+    int32_t overtaken = 0;
+  };
+  using Map = std::map<Key, Entry>;
+
+  std::unique_ptr<Sequence> Take(Map::iterator it);
+
+  Map waiting_;
+  int64_t arrivals_ = 0;
+  int64_t tokens_ = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_ADMISSION_QUEUE_H_

@@ -1,0 +1,96 @@
+#include "engine/committer.h"
+
+#include <utility>
+
+namespace tlin {
+namespace {
+
+Ending CallerHasGone() { return absl::CancelledError("the caller has gone"); }
+
+}  // namespace
+
+Committer::Committer(int32_t vocab_size, EngineListener* listener)
+    : listener_(listener), sampler_(vocab_size) {}
+
+std::optional<Ending> Committer::CommitToken(absl::Span<const float> logits,
+                                             absl::Time now, int64_t step,
+                                             Sequence* sequence) {
+  if (sequence->cancelled()) {
+    ++sequence->wasted_tokens;
+    return CallerHasGone();
+  }
+  const Request& request = sequence->request();
+  const auto token =
+      sampler_.Sample(logits, request.sampling, sequence->counts,
+                      sequence->stop_checker.banned(),
+                      static_cast<int64_t>(sequence->tokens().size()));
+  if (!token.ok()) return token.status();
+  sequence->pending.token_ids.push_back(*token);
+  if (request.output.logprobs > 0) {
+    absl::Status status = AddLogprobs(logits, *token, sequence);
+    if (!status.ok()) return status;
+  }
+  TellOfToken(*sequence, now);
+  sequence->AppendToken(*token, now, step);
+
+  text_.clear();
+  StopChecker& checker = sequence->stop_checker;
+  const std::optional<FinishReason> reason = checker.Append(*token, &text_);
+  const bool decided = reason.has_value() || !text_.empty();
+  if (!request.output.token_ids_only) sequence->pending.text.append(text_);
+  if (decided || !checker.holding()) Send(sequence);
+  if (!reason.has_value()) return std::nullopt;
+  return *reason;
+}
+
+absl::Status Committer::AddLogprobs(absl::Span<const float> logits,
+                                    TokenId token, Sequence* sequence) {
+  TokenLogprobs& added = sequence->pending.logprobs.emplace_back();
+  return sampler_.Logprobs(logits, token, sequence->request().output.logprobs,
+                           &added);
+}
+
+void Committer::TellOfToken(const Sequence& sequence, absl::Time now) {
+  if (sequence.generated() == 0) {
+    listener_->OnFirstToken(now - sequence.submitted());
+  } else {
+    listener_->OnToken(now - sequence.last_token());
+  }
+}
+
+std::optional<Ending> Committer::CommitScores(const LogitRows& logits,
+                                              int32_t first_row,
+                                              int64_t position, int32_t count,
+                                              Sequence* sequence) {
+  if (sequence->cancelled()) return CallerHasGone();
+  const absl::Span<const TokenId> tokens = sequence->tokens();
+  sequence->pending.token_ids.reserve(static_cast<size_t>(count));
+  sequence->pending.logprobs.reserve(static_cast<size_t>(count));
+  for (int32_t i = 0; i < count; ++i) {
+    const TokenId next = tokens[static_cast<size_t>(position + i + 1)];
+    sequence->pending.token_ids.push_back(next);
+    absl::Status status =
+        AddLogprobs(logits.row(first_row + i), next, sequence);
+    if (!status.ok()) return status;
+  }
+  Send(sequence);
+  const int64_t scored = position + count + 1;
+  if (scored < static_cast<int64_t>(tokens.size())) return std::nullopt;
+  return FinishReason::kLength;
+}
+
+void Committer::SendHeld(Sequence* sequence) {
+  text_.clear();
+  sequence->stop_checker.Flush(&text_);
+  if (!sequence->request().output.token_ids_only) {
+    sequence->pending.text.append(text_);
+  }
+  const Chunk& pending = sequence->pending;
+  if (!pending.token_ids.empty() || !pending.text.empty()) Send(sequence);
+}
+
+void Committer::Send(Sequence* sequence) {
+  sequence->sink().OnChunk(std::exchange(sequence->pending, Chunk()));
+}
+
+}  // namespace tlin

@@ -1,0 +1,141 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/base/status_macros.h"
+#include "engine/engine_loop.h"
+#include "engine/inbox.h"
+#include "engine/validate_request.h"
+
+namespace tlin {
+namespace {
+
+constexpr absl::Duration kShortestRetry = absl::Milliseconds(100);
+constexpr absl::Duration kLongestRetry = absl::Seconds(30);
+
+RequestLimits MakeLimits(const EngineOptions& options, const ModelInfo& info,
+                         const Tokenizer* tokenizer,
+                         std::optional<TokenId> eos_token_id) {
+  RequestLimits limits;
+  limits.vocab_size = info.vocab_size;
+  limits.max_context_tokens = info.max_context_tokens;
+  limits.max_prompt_tokens = info.max_context_tokens;
+  if (options.max_prompt_tokens > 0) {
+    limits.max_prompt_tokens =
+        std::min(options.max_prompt_tokens, info.max_context_tokens);
+  }
+  limits.has_tokenizer = tokenizer != nullptr;
+  limits.eos_token_id = eos_token_id;
+  return limits;
+}
+
+class ThreadedEngine final : public Engine {
+ public:
+  ThreadedEngine(const EngineOptions& options, ModelRunner* model,
+                 const Tokenizer* tokenizer,
+                 std::optional<TokenId> eos_token_id, EngineListener* listener,
+                 Clock* clock, Logger* logger)
+      : model_(model),
+        clock_(clock),
+        limits_(MakeLimits(options, model->info(), tokenizer, eos_token_id)),
+        slots_(model->info().slots),
+        inbox_(std::max(options.max_queued_requests, 1), clock),
+        loop_(options, model, tokenizer, eos_token_id, listener, clock, logger,
+              &inbox_) {}
+
+  ~ThreadedEngine() override { Stop(); }
+
+  void Start() override {
+    absl::MutexLock lock(&thread_mutex_);
+    if (ended_ || thread_.joinable()) return;
+    thread_ = std::thread([this] { RunLoop(); });
+  }
+
+  absl::Status Submit(Request request,
+                      std::shared_ptr<TokenSink> sink) override {
+    TLIN_RETURN_IF_ERROR(ValidateRequest(request, limits_));
+    const int64_t tokens = MaxTokensOf(request, limits_.max_context_tokens);
+    if (!model_->CouldEverOpen(tokens)) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "prompt and max_new_tokens, ", tokens,
+          " tokens together, are more than the history pool holds"));
+    }
+    if (request.deadline <= clock_->Now()) {
+      return absl::DeadlineExceededError("the deadline has passed already");
+    }
+    return inbox_.Submit(std::move(request), std::move(sink));
+  }
+
+  void Cancel(absl::string_view request_id) override {
+    inbox_.Cancel(request_id);
+  }
+
+  void BeginDrain() override { inbox_.BeginDrain(); }
+
+  bool WaitUntilIdle(absl::Duration timeout) override {
+    return inbox_.WaitUntilIdle(timeout);
+  }
+
+  void Stop() override {
+    inbox_.Stop();
+    absl::MutexLock lock(&thread_mutex_);
+    if (ended_) return;
+    ended_ = true;
+    if (thread_.joinable()) {
+      thread_.join();
+    } else {
+      RunLoop();  // never started: ends what was submitted
+    }
+  }
+
+  absl::Duration TimeSinceProgress() const override {
+    return inbox_.TimeSinceProgress();
+  }
+
+  absl::Duration RetryDelay() const override {
+    // By then about one of those that wait now has a slot.
+    const absl::Duration delay =
+        loop_.AverageHold() * (inbox_.waiting() + 1) / slots_;
+    return std::clamp(delay, kShortestRetry, kLongestRetry);
+  }
+
+ private:
+  void RunLoop() {
+    std::vector<Ticket> tickets;
+    while (inbox_.Take(loop_.busy(), &tickets)) loop_.Step(&tickets);
+    loop_.EndAll(&tickets, absl::UnavailableError("the engine stops"));
+  }
+
+  // Constant after construction; of the model only its constants are read here.
+  const ModelRunner* const model_;
+  Clock* const clock_;
+  const RequestLimits limits_;
+  const int32_t slots_;
+
+  Inbox inbox_;      // thread-safe
+  EngineLoop loop_;  // engine thread only
+
+  absl::Mutex thread_mutex_;  // of Start and Stop, never taken by the loop
+  std::thread thread_ ABSL_GUARDED_BY(thread_mutex_);
+  bool ended_ ABSL_GUARDED_BY(thread_mutex_) = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::Create(const EngineOptions& options,
+                                       ModelRunner* model,
+                                       const Tokenizer* tokenizer,
+                                       std::optional<TokenId> eos_token_id,
+                                       EngineListener* listener, Clock* clock,
+                                       Logger* logger) {
+  return std::make_unique<ThreadedEngine>(
+      options, model, tokenizer, eos_token_id, listener, clock, logger);
+}
+
+}  // namespace tlin

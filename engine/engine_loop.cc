@@ -1,0 +1,340 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/validate_request.h"
+
+namespace tlin {
+namespace {
+
+// Weight of the newest request in the average time that a slot is held.
+constexpr int64_t kHoldSmoothing = 8;
+
+// Largest multiple of `granularity` up to `rows`, one at least.
+int32_t WholeParts(int64_t rows, int32_t granularity) {
+  return static_cast<int32_t>(std::max<int64_t>(rows / granularity, 1) *
+                              granularity);
+}
+
+// A part costs about a step's units at most, wherever it is in the sequence:
+// its size depends on nothing that changes.
+FillShape MakeFillShape(const EngineOptions& options,
+                        const ModelRunner& model) {
+  const ModelInfo& info = model.info();
+  TLIN_CHECK(info.slots > 0 && info.vocab_size > 0);
+  TLIN_CHECK(info.max_decode_rows > 0 && info.fill_granularity > 0);
+  TLIN_CHECK(info.max_fill_rows >= info.fill_granularity);
+  TLIN_CHECK(info.generation_window == 0 || info.max_syncs > 0);
+  const int64_t affordable =
+      options.step_units / std::max<int64_t>(model.RowUnits(0), 1);
+  FillShape shape;
+  shape.window = info.generation_window;
+  shape.part_rows = WholeParts(
+      std::min<int64_t>(affordable, info.max_fill_rows), info.fill_granularity);
+  // Half of the rows of logits are left to those that decode meanwhile.
+  shape.score_rows =
+      WholeParts(std::min<int64_t>(shape.part_rows, info.max_logit_rows / 2),
+                 info.fill_granularity);
+  TLIN_CHECK(shape.score_rows < info.max_logit_rows);
+  return shape;
+}
+
+StepBounds MakeStepBounds(const EngineOptions& options, const ModelInfo& info) {
+  return {info.max_decode_rows, info.max_logit_rows, info.max_syncs,
+          std::max<int64_t>(options.step_units, 1)};
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
+                       const Tokenizer* tokenizer,
+                       std::optional<TokenId> eos_token_id,
+                       EngineListener* listener, Clock* clock, Logger* logger,
+                       Inbox* inbox)
+    : model_(model),
+      tokenizer_(tokenizer),
+      eos_token_id_(eos_token_id),
+      listener_(listener),
+      clock_(clock),
+      logger_(logger),
+      inbox_(inbox),
+      shape_(MakeFillShape(options, *model)),
+      pool_(model->info().slots),
+      by_slot_(static_cast<size_t>(model->info().slots), nullptr),
+      scheduler_(MakeStepBounds(options, model->info())),
+      committer_(model->info().vocab_size, listener) {
+  active_.reserve(by_slot_.size());
+  runnables_.reserve(by_slot_.size());
+}
+
+void EngineLoop::Step(std::vector<Ticket>* tickets) {
+  Plan(tickets);
+  if (!plan_.empty()) {
+    const absl::Time begin = clock_->Now();
+    LogitRows logits;
+    const absl::Status status = model_->Run(plan_, &logits);
+    TellOfStep(clock_->Now() - begin);
+    Commit(status, logits);
+  }
+  TellState(clock_->Now());
+}
+
+void EngineLoop::Plan(std::vector<Ticket>* tickets) {
+  ++step_;
+  const absl::Time now = clock_->Now();
+  Enqueue(tickets);
+  EndOverdue(now);
+  Admit(now);
+  runnables_.clear();
+  for (const auto& sequence : active_) {
+    runnables_.push_back(Describe(*sequence));
+  }
+  scheduler_.Plan(runnables_, &plan_);
+  TLIN_CHECK(!plan_.empty() || active_.empty());
+  BeginSyncs();
+}
+
+void EngineLoop::Enqueue(std::vector<Ticket>* tickets) {
+  for (Ticket& ticket : *tickets) {
+    const int64_t max_tokens =
+        MaxTokensOf(ticket.request, model_->info().max_context_tokens);
+    Stopping stopping = ticket.request.stopping;
+    stopping.max_new_tokens = static_cast<int32_t>(
+        max_tokens - static_cast<int64_t>(ticket.request.prompt.size()));
+    queue_.Push(std::make_unique<Sequence>(
+        std::move(ticket), shape_, max_tokens,
+        StopChecker(stopping, tokenizer_, eos_token_id_)));
+  }
+  tickets->clear();
+}
+
+std::optional<Ending> EngineLoop::OverdueEnding(const Sequence& sequence,
+                                                absl::Time now) const {
+  if (sequence.cancelled()) return absl::CancelledError("the caller has gone");
+  if (now < sequence.request().deadline) return std::nullopt;
+  if (sequence.generated() > 0) return FinishReason::kDeadline;
+  return absl::DeadlineExceededError(
+      sequence.holds_slot() ? "the deadline passed before the first token"
+                            : "the deadline passed before a slot was free");
+}
+
+void EngineLoop::EndOverdue(absl::Time now) {
+  const auto overdue = [this, now](const Sequence& sequence) {
+    return OverdueEnding(sequence, now).has_value();
+  };
+  for (const auto& sequence : queue_.Extract(overdue)) {
+    End(*OverdueEnding(*sequence, now), sequence.get());
+  }
+  for (const auto& sequence : active_) {
+    const std::optional<Ending> ending = OverdueEnding(*sequence, now);
+    if (!ending.has_value()) continue;
+    if (ending->ok()) committer_.SendHeld(sequence.get());
+    End(*ending, sequence.get());
+  }
+  ForgetEnded();
+}
+
+void EngineLoop::Admit(absl::Time now) {
+  while (pool_.free() > 0) {
+    std::unique_ptr<Sequence> sequence =
+        queue_.PopNext([this](const Sequence& candidate) {
+          return model_->CanOpen(candidate.max_tokens());
+        });
+    if (sequence == nullptr) break;
+    SlotLease lease = pool_.Acquire();
+    const SlotId slot = lease.id();
+    model_->Open(slot, sequence->max_tokens());
+    sequence->Admit(std::move(lease), now, step_);
+    by_slot_[static_cast<size_t>(slot)] = sequence.get();
+    inbox_->LeaveQueue();
+    const Usage& usage = sequence->usage();
+    listener_->OnAdmitted(now - sequence->submitted(), usage.prompt_tokens);
+    sequence->sink().OnStarted({usage.prompt_tokens, usage.cached_tokens,
+                                sequence->request().sampling.seed});
+    active_.push_back(std::move(sequence));
+  }
+  // Submit refused what could never be opened, so an idle model fits anything.
+  TLIN_CHECK(!active_.empty() || queue_.empty());
+}
+
+Runnable EngineLoop::Describe(const Sequence& sequence) const {
+  Runnable runnable;
+  runnable.slot = sequence.slot();
+  runnable.ready_step = sequence.ready_step();
+  if (sequence.phase() == Sequence::Phase::kSyncing) {
+    runnable.work = Runnable::Work::kSync;
+    runnable.units_left = model_->SyncUnitsLeft(runnable.slot);
+    runnable.begun = runnable.units_left > 0;
+    if (!runnable.begun) {
+      runnable.units_left = model_->SyncUnits(sequence.history());
+    }
+    return runnable;
+  }
+  runnable.rows = sequence.NextRows();
+  if (sequence.phase() == Sequence::Phase::kDecoding) return runnable;
+  runnable.work = Runnable::Work::kFill;
+  const int64_t row_units = model_->RowUnits(sequence.fed());
+  runnable.units =
+      row_units * static_cast<int64_t>(runnable.rows.tokens.size());
+  runnable.units_left = row_units * sequence.rows_left();
+  return runnable;
+}
+
+void EngineLoop::BeginSyncs() {
+  for (const SyncSlice& slice : plan_.sync) {
+    if (model_->SyncUnitsLeft(slice.slot) > 0) continue;
+    model_->BeginSync(slice.slot, At(slice.slot)->history_tokens());
+  }
+}
+
+void EngineLoop::Commit(const absl::Status& status, const LogitRows& logits) {
+  if (!status.ok()) {
+    FailPlan(status);
+  } else {
+    const absl::Time now = clock_->Now();
+    int32_t row = 0;
+    cache_hits_ = 0;
+    for (const auto& rows : plan_.decode) CommitRows(rows, logits, now, &row);
+    if (cache_hits_ > 0) listener_->OnCacheHits(cache_hits_);
+    for (const auto& rows : plan_.fill) CommitRows(rows, logits, now, &row);
+    for (const SyncSlice& slice : plan_.sync) CommitSlice(slice);
+  }
+  ForgetEnded();
+}
+
+void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
+                            absl::Time now, int32_t* row) {
+  Sequence* const sequence = At(rows.slot);
+  const int32_t count = static_cast<int32_t>(rows.tokens.size());
+  const int32_t first_row = *row;
+  const int64_t position = sequence->fed();
+  const int64_t history = sequence->history();
+  if (rows.logits == WindowRows::Logits::kLast) *row += 1;
+  if (rows.logits == WindowRows::Logits::kAll) *row += count;
+  TLIN_CHECK(*row <= logits.rows);
+
+  const bool decoding = sequence->phase() == Sequence::Phase::kDecoding;
+  const bool sample = sequence->AdvanceRows(now, step_);
+  if (sequence->last_miss().has_value()) {
+    listener_->OnSync(*sequence->last_miss(), history);
+  } else if (decoding) {
+    ++cache_hits_;
+  }
+  std::optional<Ending> ending;
+  if (sequence->scoring()) {
+    ending =
+        committer_.CommitScores(logits, first_row, position, count, sequence);
+  } else if (sample) {
+    ending =
+        committer_.CommitToken(logits.row(first_row), now, step_, sequence);
+  }
+  if (ending.has_value()) End(*ending, sequence);
+}
+
+void EngineLoop::CommitSlice(const SyncSlice& slice) {
+  if (model_->SyncUnitsLeft(slice.slot) == 0) At(slice.slot)->EndSync(step_);
+}
+
+void EngineLoop::FailPlan(const absl::Status& status) {
+  logger_->Log(Severity::kError, "a step of the model failed",
+               {{"status", status.ToString()}});
+  const Ending ending = absl::InternalError(status.message());
+  for (const auto& rows : plan_.decode) End(ending, At(rows.slot));
+  for (const auto& rows : plan_.fill) End(ending, At(rows.slot));
+  for (const auto& slice : plan_.sync) End(ending, At(slice.slot));
+}
+
+void EngineLoop::End(const Ending& ending, Sequence* sequence) {
+  const absl::Time now = clock_->Now();
+  if (sequence->holds_slot()) {
+    const int64_t held = absl::ToInt64Nanoseconds(sequence->HeldAt(now));
+    const int64_t average = average_hold_ns_.load(std::memory_order_relaxed);
+    average_hold_ns_.store(
+        average == 0 ? held : average + (held - average) / kHoldSmoothing,
+        std::memory_order_relaxed);
+    model_->Close(sequence->slot());
+    by_slot_[static_cast<size_t>(sequence->slot())] = nullptr;
+  } else {
+    inbox_->LeaveQueue();
+  }
+  sequence->Finish();
+
+  RequestEnd end;
+  end.request_id = sequence->request().id;
+  end.usage = sequence->usage();
+  end.timing = sequence->TimingAt(now);
+  end.wasted_tokens = sequence->wasted_tokens;
+  if (ending.ok()) {
+    end.reason = *ending;
+  } else {
+    end.status = ending.status();
+    if (absl::IsInternal(end.status)) {
+      end.status = absl::InternalError(
+          absl::StrCat("request ", end.request_id, ": ", end.status.message()));
+    }
+  }
+  listener_->OnRequestEnd(end);
+  if (ending.ok()) {
+    sequence->sink().OnFinished(
+        {*ending, sequence->stop_checker.stop_match(), end.usage, end.timing});
+  } else {
+    sequence->sink().OnError(end.status);
+  }
+  inbox_->End(sequence->request().id);
+}
+
+void EngineLoop::ForgetEnded() {
+  std::erase_if(active_, [](const std::unique_ptr<Sequence>& sequence) {
+    return sequence->phase() == Sequence::Phase::kFinished;
+  });
+  if (active_.empty()) TLIN_CHECK(pool_.used() == 0);
+}
+
+void EngineLoop::EndAll(std::vector<Ticket>* tickets,
+                        const absl::Status& status) {
+  Enqueue(tickets);
+  for (const auto& sequence : active_) End(status, sequence.get());
+  ForgetEnded();
+  while (const std::unique_ptr<Sequence> sequence = queue_.PopFirst()) {
+    End(status, sequence.get());
+  }
+  TellState(clock_->Now());
+}
+
+void EngineLoop::TellOfStep(absl::Duration duration) {
+  StepStats stats;
+  stats.decode_rows = static_cast<int32_t>(plan_.decode.size());
+  for (const auto& rows : plan_.fill) {
+    stats.fill_rows += static_cast<int32_t>(rows.tokens.size());
+  }
+  stats.sync_slices = static_cast<int32_t>(plan_.sync.size());
+  stats.duration = duration;
+  listener_->OnStep(stats);
+}
+
+void EngineLoop::TellState(absl::Time now) {
+  EngineState state;
+  state.running = static_cast<int64_t>(active_.size());
+  state.waiting = queue_.size();
+  if (!queue_.empty()) state.oldest_waiting = now - queue_.oldest();
+  state.slots = pool_.total();
+  state.slots_used = pool_.used();
+  state.slots_high_water = pool_.high_water();
+  int64_t tokens = queue_.tokens();
+  for (const auto& sequence : active_) {
+    tokens += static_cast<int64_t>(sequence->tokens().size());
+  }
+  state.host_token_bytes = tokens * static_cast<int64_t>(sizeof(TokenId));
+  state.history_bytes_used = model_->memory().history_used;
+  listener_->OnState(state);
+}
+
+absl::Duration EngineLoop::AverageHold() const {
+  return absl::Nanoseconds(average_hold_ns_.load(std::memory_order_relaxed));
+}
+
+}  // namespace tlin

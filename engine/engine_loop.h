@@ -1,0 +1,110 @@
+// What the engine's thread does, one step at a time.
+#ifndef TLIN_ENGINE_ENGINE_LOOP_H_
+#define TLIN_ENGINE_ENGINE_LOOP_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/admission_queue.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/committer.h"
+#include "engine/ending.h"
+#include "engine/engine.h"
+#include "engine/inbox.h"
+#include "engine/listener.h"
+#include "engine/model_runner.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "engine/slot_pool.h"
+#include "engine/step_plan.h"
+#include "engine/ticket.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tlin {
+
+// Owns all mutable state of the engine but the inbox. Engine thread only, but
+// where a function says otherwise.
+class EngineLoop {
+ public:
+  // All pointers outlive the loop; `tokenizer` may be null.
+  EngineLoop(const EngineOptions& options, ModelRunner* model,
+             const Tokenizer* tokenizer, std::optional<TokenId> eos_token_id,
+             EngineListener* listener, Clock* clock, Logger* logger,
+             Inbox* inbox);
+
+  // Queues the tickets, leaving none, then: Plan, Run, Commit.
+  void Step(std::vector<Ticket>* tickets);
+  // Ends the tickets, leaving none, and all that waits or runs with `status`.
+  void EndAll(std::vector<Ticket>* tickets, const absl::Status& status);
+
+  // There is something to do without new tickets.
+  bool busy() const { return !active_.empty() || !queue_.empty(); }
+
+  // How long a request holds its slot, on average; zero before any has ended.
+  // Thread-safe.
+  absl::Duration AverageHold() const;
+
+  const SlotPool& slots() const { return pool_; }
+
+ private:
+  // Plan: who ended meanwhile, who gets a slot, who runs.
+  void Plan(std::vector<Ticket>* tickets);
+  void Enqueue(std::vector<Ticket>* tickets);
+  void EndOverdue(absl::Time now);
+  // Set where the sequence has been cancelled or its time is over.
+  std::optional<Ending> OverdueEnding(const Sequence& sequence,
+                                      absl::Time now) const;
+  void Admit(absl::Time now);
+  Runnable Describe(const Sequence& sequence) const;
+  void BeginSyncs();
+
+  void Commit(const absl::Status& status, const LogitRows& logits);
+  void CommitRows(const WindowRows& rows, const LogitRows& logits,
+                  absl::Time now, int32_t* row);
+  void CommitSlice(const SyncSlice& slice);
+  void FailPlan(const absl::Status& status);
+  void TellOfStep(absl::Duration duration);
+
+  // Frees what the sequence holds, then sends its one terminal event.
+  void End(const Ending& ending, Sequence* sequence);
+  void ForgetEnded();
+  void TellState(absl::Time now);
+
+  Sequence* At(SlotId slot) { return by_slot_[static_cast<size_t>(slot)]; }
+
+  // Constant after construction.
+  ModelRunner* const model_;
+  const Tokenizer* const tokenizer_;
+  const std::optional<TokenId> eos_token_id_;
+  EngineListener* const listener_;
+  Clock* const clock_;
+  Logger* const logger_;
+  Inbox* const inbox_;
+  const FillShape shape_;
+
+  SlotPool pool_;  // outlives the sequences, which hold its leases
+  AdmissionQueue queue_;
+  std::vector<std::unique_ptr<Sequence>> active_;  // hold a slot
+  std::vector<Sequence*> by_slot_;                 // [slots]
+  Scheduler scheduler_;
+  Committer committer_;
+  int64_t step_ = 0;
+
+  // Of the step being run.
+  std::vector<Runnable> runnables_;
+  StepPlan plan_;
+  int64_t cache_hits_ = 0;
+
+  // Written by the engine thread alone.
+  std::atomic<int64_t> average_hold_ns_{0};
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_ENGINE_LOOP_H_

@@ -1,0 +1,97 @@
+#include "engine/inbox.h"
+
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace tlin {
+
+Inbox::Inbox(int32_t max_waiting, Clock* clock)
+    : max_waiting_(max_waiting), clock_(clock) {
+  TLIN_CHECK(max_waiting >= 1);
+}
+
+absl::Status Inbox::Submit(Request request, std::shared_ptr<TokenSink> sink) {
+  const absl::Time now = clock_->Now();
+  auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  absl::MutexLock lock(&mutex_);
+  if (draining_ || stopping_) {
+    return absl::UnavailableError("draining: no new requests are taken");
+  }
+  if (waiting_ >= max_waiting_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", waiting_, " requests wait"));
+  }
+  if (live_.empty()) last_progress_ = now;
+  if (!live_.emplace(request.id, cancelled).second) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("id: request ", request.id, " has not ended yet"));
+  }
+  ++waiting_;
+  arrived_.push_back(
+      {std::move(request), std::move(sink), now, std::move(cancelled)});
+  return absl::OkStatus();
+}
+
+void Inbox::Cancel(absl::string_view request_id) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = live_.find(request_id);
+  if (it != live_.end()) it->second->store(true, std::memory_order_relaxed);
+}
+
+void Inbox::BeginDrain() {
+  absl::MutexLock lock(&mutex_);
+  draining_ = true;
+}
+
+void Inbox::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+}
+
+bool Inbox::WaitUntilIdle(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(
+      absl::Condition(
+          +[](Inbox* inbox) ABSL_SHARED_LOCKS_REQUIRED(inbox->mutex_) {
+            return inbox->live_.empty();
+          },
+          this),
+      timeout);
+}
+
+absl::Duration Inbox::TimeSinceProgress() const {
+  const absl::Time now = clock_->Now();
+  absl::MutexLock lock(&mutex_);
+  if (live_.empty()) return absl::ZeroDuration();
+  return std::max(now - last_progress_, absl::ZeroDuration());
+}
+
+int32_t Inbox::waiting() const {
+  absl::MutexLock lock(&mutex_);
+  return waiting_;
+}
+
+bool Inbox::Take(bool busy, std::vector<Ticket>* tickets) {
+  absl::MutexLock lock(&mutex_);
+  if (!busy) mutex_.Await(absl::Condition(this, &Inbox::HasNews));
+  last_progress_ = clock_->Now();
+  std::move(arrived_.begin(), arrived_.end(), std::back_inserter(*tickets));
+  arrived_.clear();
+  return !stopping_;
+}
+
+void Inbox::LeaveQueue() {
+  absl::MutexLock lock(&mutex_);
+  TLIN_CHECK(waiting_ > 0);
+  --waiting_;
+}
+
+void Inbox::End(const std::string& request_id) {
+  absl::MutexLock lock(&mutex_);
+  TLIN_CHECK(live_.erase(request_id) == 1);
+}
+
+}  // namespace tlin

@@ -1,0 +1,78 @@
+// The only lock between caller threads and the engine's loop.
+#ifndef TLIN_ENGINE_INBOX_H_
+#define TLIN_ENGINE_INBOX_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "engine/base/clock.h"
+#include "engine/ticket.h"
+
+namespace tlin {
+
+// Holds new requests until the loop takes them, and knows which requests have
+// not ended. No callback is ever called under its lock.
+class Inbox {
+ public:
+  // `clock` outlives the inbox. REQUIRES: max_waiting >= 1.
+  Inbox(int32_t max_waiting, Clock* clock);
+
+  // --- Any thread.
+
+  // RESOURCE_EXHAUSTED when `max_waiting` requests wait for a slot, those that
+  // the loop has taken already included; UNAVAILABLE after BeginDrain or Stop;
+  // INVALID_ARGUMENT when a request of this id has not ended.
+  absl::Status Submit(Request request, std::shared_ptr<TokenSink> sink);
+  // Marks the request and wakes the loop; unknown ids are ignored.
+  void Cancel(absl::string_view request_id);
+  void BeginDrain();
+  void Stop();
+  // True once every accepted request has ended; false after `timeout`.
+  bool WaitUntilIdle(absl::Duration timeout);
+  // Since the loop's last turn; zero while there is no request.
+  absl::Duration TimeSinceProgress() const;
+  int32_t waiting() const;
+
+  // --- Engine thread.
+
+  // Appends new requests to `tickets`. Blocks while there is nothing new,
+  // unless `busy`. Counts as progress. False: Stop was called.
+  bool Take(bool busy, std::vector<Ticket>* tickets);
+  // One request of those taken got a slot or ended without.
+  void LeaveQueue();
+  // After its terminal event.
+  void End(const std::string& request_id);
+
+ private:
+  bool HasNews() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || !arrived_.empty();
+  }
+
+  // Constant after construction.
+  const int32_t max_waiting_;
+  Clock* const clock_;
+
+  mutable absl::Mutex mutex_;
+  std::vector<Ticket> arrived_ ABSL_GUARDED_BY(mutex_);
+  // Requests that have not ended, with their marks.
+  absl::flat_hash_map<std::string, std::shared_ptr<std::atomic<bool>>> live_
+      ABSL_GUARDED_BY(mutex_);
+  int32_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // for a slot, here or taken
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // The loop's last turn, or when the first request came to an idle engine.
+  absl::Time last_progress_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_INBOX_H_
