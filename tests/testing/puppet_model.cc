@@ -1,0 +1,257 @@
+#include "tests/testing/puppet_model.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/random.h"
+
+namespace tlin {
+
+void HashLogits(absl::Span<const TokenId> history,
+                absl::Span<const TokenId> window, absl::Span<float> logits) {
+  uint64_t hash = MixBits(history.size() + 1);
+  for (TokenId token : history) {
+    hash = MixBits(hash + static_cast<uint64_t>(token) + 1);
+  }
+  for (TokenId token : window) {
+    hash = MixBits(hash + static_cast<uint64_t>(token) + 1);
+  }
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logits[i] =
+        static_cast<float>(UniformAt(hash, static_cast<int64_t>(i))) * 6;
+  }
+}
+
+int64_t HistoryOf(int64_t tokens, int32_t generation_window) {
+  if (generation_window == 0) return 0;
+  const int64_t rest = tokens % generation_window;
+  return tokens - (rest == 0 ? generation_window : rest);
+}
+
+PuppetModel::PuppetModel(const PuppetOptions& options, PuppetLogits logits)
+    : options_(options),
+      logits_fn_(std::move(logits)),
+      slots_(static_cast<size_t>(options.slots)) {
+  info_.architecture =
+      options.generation_window == 0 ? "transformer" : "tlinformer";
+  info_.device = "puppet";
+  info_.dtype = "f32";
+  info_.vocab_size = options.vocab_size;
+  info_.slots = options.slots;
+  info_.generation_window = options.generation_window;
+  info_.max_context_tokens = options.max_context_tokens;
+  info_.max_decode_rows = options.max_decode_rows;
+  info_.max_fill_rows = options.max_fill_rows;
+  info_.max_logit_rows = options.max_logit_rows;
+  info_.max_syncs = options.generation_window == 0 ? 0 : options.max_syncs;
+  info_.fill_granularity = options.fill_granularity;
+}
+
+void PuppetModel::Expect(bool condition, const std::string& fault) {
+  if (!condition && faults.size() < 20) faults.push_back(fault);
+}
+
+void PuppetModel::Block() {
+  absl::MutexLock lock(&mutex_);
+  block_ = true;
+}
+
+void PuppetModel::Release() {
+  absl::MutexLock lock(&mutex_);
+  block_ = false;
+}
+
+bool PuppetModel::WaitUntilBlocked(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&blocked_), timeout);
+}
+
+void PuppetModel::WaitForRelease() {
+  absl::MutexLock lock(&mutex_);
+  if (!block_) return;
+  blocked_ = true;
+  mutex_.Await(absl::Condition(
+      +[](bool* block) { return !*block; }, &block_));
+  blocked_ = false;
+}
+
+int32_t PuppetModel::open_slots() const {
+  return static_cast<int32_t>(
+      std::count_if(slots_.begin(), slots_.end(),
+                    [](const Slot& slot) { return slot.open; }));
+}
+
+ModelMemory PuppetModel::memory() const {
+  ModelMemory memory;
+  memory.history = options_.history_tokens;
+  memory.history_used = reserved_tokens_;
+  return memory;
+}
+
+bool PuppetModel::CanOpen(int64_t max_tokens) const {
+  return options_.history_tokens == 0 ||
+         reserved_tokens_ + max_tokens <= options_.history_tokens;
+}
+
+bool PuppetModel::CouldEverOpen(int64_t max_tokens) const {
+  return options_.history_tokens == 0 || max_tokens <= options_.history_tokens;
+}
+
+void PuppetModel::Open(SlotId id, int64_t max_tokens) {
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(!slot.open, absl::StrCat("slot ", id, " opened twice"));
+  Expect(CanOpen(max_tokens), "opened beyond the pool");
+  slot = Slot();
+  slot.open = true;
+  slot.max_tokens = max_tokens;
+  reserved_tokens_ += max_tokens;
+}
+
+void PuppetModel::Close(SlotId id) {
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open, absl::StrCat("slot ", id, " closed but not open"));
+  reserved_tokens_ -= slot.max_tokens;
+  slot = Slot();
+}
+
+int32_t PuppetModel::WindowTokens(SlotId slot) const {
+  return static_cast<int32_t>(slots_[static_cast<size_t>(slot)].window.size());
+}
+
+int64_t PuppetModel::SyncUnits(int64_t history_tokens) const {
+  return history_tokens * options_.units_per_history_token;
+}
+
+int64_t PuppetModel::SyncUnitsLeft(SlotId slot) const {
+  return slots_[static_cast<size_t>(slot)].units_left;
+}
+
+int32_t PuppetModel::syncs_in_flight() const {
+  return static_cast<int32_t>(
+      std::count_if(slots_.begin(), slots_.end(),
+                    [](const Slot& slot) { return slot.units_left > 0; }));
+}
+
+void PuppetModel::BeginSync(SlotId id, absl::Span<const TokenId> history) {
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open && !slot.broken, "sync of a slot that is not there");
+  Expect(slot.units_left == 0, "a sync begun in a sync");
+  Expect(syncs_in_flight() < info_.max_syncs, "too many syncs in flight");
+  Expect(info_.generation_window > 0 && !history.empty() &&
+             history.size() % static_cast<size_t>(info_.generation_window) == 0,
+         absl::StrCat("a history of ", history.size(), " tokens"));
+  slot.history.assign(history.begin(), history.end());
+  slot.window.clear();
+  slot.borrowed = history;
+  slot.units_left = SyncUnits(static_cast<int64_t>(history.size()));
+}
+
+PuppetModel::Slot& PuppetModel::Use(SlotId id, std::vector<bool>* used) {
+  Expect(!(*used)[static_cast<size_t>(id)], "a slot twice in a plan");
+  (*used)[static_cast<size_t>(id)] = true;
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open, "a slot that is not open in a plan");
+  Expect(!slot.broken, "a slot used after its run failed");
+  return slot;
+}
+
+void PuppetModel::CheckBounds(const StepPlan& plan) {
+  Expect(!plan.empty(), "an empty plan");
+  Expect(plan.decode.size() <= static_cast<size_t>(info_.max_decode_rows),
+         "too many decode rows");
+}
+
+void PuppetModel::Record(const StepPlan& plan) {
+  SeenPlan seen;
+  for (const auto& rows : plan.decode) seen.decode.push_back(rows.slot);
+  for (const auto& rows : plan.fill) {
+    seen.fill.push_back(rows.slot);
+    seen.fill_rows.push_back(static_cast<int32_t>(rows.tokens.size()));
+  }
+  for (const auto& slice : plan.sync) {
+    seen.sync.push_back(slice.slot);
+    seen.sync_units += slice.units;
+  }
+  plans.push_back(std::move(seen));
+}
+
+absl::Status PuppetModel::Run(const StepPlan& plan, LogitRows* logits) {
+  WaitForRelease();
+  ++runs;
+  if (record_plans) Record(plan);
+  CheckBounds(plan);
+  if (before_run) {
+    const absl::Status status = before_run(plan);
+    if (!status.ok()) {
+      for (const auto& rows : plan.decode) slots_[rows.slot].broken = true;
+      for (const auto& rows : plan.fill) slots_[rows.slot].broken = true;
+      for (const auto& slice : plan.sync) slots_[slice.slot].broken = true;
+      return status;
+    }
+  }
+  logits_.clear();
+  std::vector<bool> used(slots_.size(), false);
+  for (const auto& rows : plan.decode) RunRows(rows, true, &used);
+  for (const auto& rows : plan.fill) RunRows(rows, false, &used);
+  for (const auto& slice : plan.sync) RunSlice(slice, &used);
+  logits->data = logits_.data();
+  logits->vocab_size = info_.vocab_size;
+  logits->rows = static_cast<int32_t>(logits_.size()) / info_.vocab_size;
+  Expect(logits->rows <= info_.max_logit_rows, "too many rows of logits");
+  return absl::OkStatus();
+}
+
+void PuppetModel::RunRows(const WindowRows& rows, bool decode,
+                          std::vector<bool>* used) {
+  Slot& slot = Use(rows.slot, used);
+  Expect(slot.units_left == 0, "rows in a sync");
+  Expect(!rows.tokens.empty(), "no rows");
+  const size_t granularity = static_cast<size_t>(info_.fill_granularity);
+  const size_t begin = slot.window.size(), end = begin + rows.tokens.size();
+  const size_t room = static_cast<size_t>(info_.generation_window == 0
+                                              ? options_.max_context_tokens
+                                              : info_.generation_window);
+  Expect(end <= room, "more rows than the window holds");
+  if (decode) {
+    Expect(rows.tokens.size() == 1, "a decode part of several rows");
+    Expect(rows.logits == WindowRows::Logits::kLast, "decode without logits");
+  } else {
+    Expect(rows.tokens.size() <= static_cast<size_t>(info_.max_fill_rows),
+           "a fill part with too many rows");
+    Expect(begin % granularity == 0, "a fill part begins off the grid");
+    Expect(end % granularity == 0 || end == room ||
+               rows.logits != WindowRows::Logits::kNone,
+           "a fill part ends off the grid");
+  }
+  for (size_t i = 0; i < rows.tokens.size(); ++i) {
+    slot.window.push_back(rows.tokens[i]);
+    const bool last = i + 1 == rows.tokens.size();
+    if (rows.logits == WindowRows::Logits::kAll ||
+        (rows.logits == WindowRows::Logits::kLast && last)) {
+      AddLogits(rows.slot, slot, slot.window.size());
+    }
+  }
+  Expect(static_cast<int64_t>(slot.history.size() + slot.window.size()) <=
+             slot.max_tokens,
+         "more tokens than the slot was opened for");
+}
+
+void PuppetModel::AddLogits(SlotId id, const Slot& slot, size_t window) {
+  if (record_rows) rows.push_back({id, slot.history, slot.window});
+  const size_t vocab = static_cast<size_t>(info_.vocab_size);
+  logits_.resize(logits_.size() + vocab);
+  logits_fn_(slot.history, absl::MakeSpan(slot.window).subspan(0, window),
+             absl::MakeSpan(logits_).last(vocab));
+}
+
+void PuppetModel::RunSlice(const SyncSlice& slice, std::vector<bool>* used) {
+  Slot& slot = Use(slice.slot, used);
+  Expect(slot.units_left > 0, "a slice without a sync");
+  Expect(slice.units > 0, "a slice without work");
+  Expect(slot.borrowed == absl::MakeConstSpan(slot.history),
+         "a history that changed in its sync");
+  slot.units_left = std::max<int64_t>(
+      0, slot.units_left - std::max(slice.units, options_.tile_units));
+}
+
+}  // namespace tlin
