@@ -1,0 +1,149 @@
+#include "server/daemon.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "server/library_logs.h"
+#include "server/port_file.h"
+#include "server/version.h"
+
+namespace tlin {
+namespace {
+
+// For health watches, which end only when they are cut off, and for the last
+// bytes of calls that are done.
+constexpr absl::Duration kShutdownGrace = absl::Milliseconds(200);
+
+LoadOptions MakeLoadOptions(const Flags& flags) {
+  LoadOptions options;
+  options.model_directory = flags.model;
+  options.device = flags.device;
+  options.dtype = flags.dtype;
+  options.threads = flags.threads;
+  options.max_sessions = flags.max_sessions;
+  options.max_context_tokens = flags.max_context_tokens;
+  options.history_tokens = flags.history_tokens;
+  return options;
+}
+
+EngineOptions MakeEngineOptions(const Flags& flags) {
+  EngineOptions options;
+  options.max_queued_requests = flags.max_queued_requests;
+  options.step_units = flags.step_units;
+  return options;
+}
+
+RpcServerOptions MakeRpcOptions(const Flags& flags) {
+  RpcServerOptions options;
+  options.listen = flags.listen;
+  options.max_message_bytes = flags.max_message_bytes;
+  options.max_streams = flags.max_streams;
+  options.log_requests = flags.log_requests;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags) {
+  LogLibrariesAsJson();
+  auto daemon = absl::WrapUnique(new Daemon(flags));
+  TLIN_RETURN_IF_ERROR(daemon->Listen());
+  TLIN_RETURN_IF_ERROR(daemon->Load());
+  TLIN_RETURN_IF_ERROR(daemon->Serve());
+  return daemon;
+}
+
+Daemon::Daemon(const Flags& flags)
+    : flags_(flags), listener_(flags.model_name, &clock_) {}
+
+Daemon::~Daemon() {
+  readiness_.reset();
+  // A scrape in progress reads the engine.
+  metrics_server_.reset();
+  // Ends every request, so that no call waits for the engine.
+  if (engine_ != nullptr) engine_->Stop();
+}
+
+absl::Status Daemon::Listen() {
+  TLIN_ASSIGN_OR_RETURN(metrics_server_,
+                        MetricsServer::Start(flags_.metrics_listen));
+  metrics_server_->Add(listener_.registry());
+  TLIN_ASSIGN_OR_RETURN(
+      rpc_server_,
+      RpcServer::Start(MakeRpcOptions(flags_), &clock_, &logger_, &listener_));
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Load() {
+  const absl::Time begin = clock_.Now();
+  TLIN_ASSIGN_OR_RETURN(loaded_, LoadModel(MakeLoadOptions(flags_)));
+  served_.name = flags_.model_name;
+  served_.info = loaded_.model->info();
+  served_.config = loaded_.config;
+  served_.tokenizer = loaded_.tokenizer.get();
+  served_.longest_token_bytes = LongestTokenBytes(served_.tokenizer);
+  const ModelMemory memory = loaded_.model->memory();
+  served_.session_cache_bytes = memory.session_cache_bytes;
+  engine_ = Engine::Create(MakeEngineOptions(flags_), loaded_.model.get(),
+                           loaded_.tokenizer.get(), loaded_.config.eos_token_id,
+                           &listener_, &clock_, &logger_);
+  served_.engine = engine_.get();
+  state_ =
+      std::make_shared<StateCollector>(served_.name, served_.info, memory,
+                                       &HostMemory, &listener_, engine_.get());
+  logger_.Log(Severity::kInfo, "model loaded",
+              {{"model", served_.name},
+               {"architecture", served_.info.architecture},
+               {"device", served_.info.device},
+               {"dtype", served_.info.dtype},
+               {"parameters", served_.info.parameters},
+               {"slots", int64_t{served_.info.slots}},
+               {"seconds", absl::ToDoubleSeconds(clock_.Now() - begin)}});
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Serve() {
+  metrics_server_->Add(state_);
+  engine_->Start();
+  rpc_server_->SetModel(&served_);
+  readiness_ = std::make_unique<ReadinessMonitor>(
+      engine_.get(), flags_.stall,
+      [this](bool ready) { rpc_server_->SetReady(ready); }, &logger_);
+  if (flags_.port_file.empty()) return absl::OkStatus();
+  return WritePortFile(
+      flags_.port_file, BoundAddress(flags_.listen, rpc_server_->port()),
+      BoundAddress(flags_.metrics_listen, metrics_server_->port()));
+}
+
+std::string Daemon::ReadyLine() const {
+  return absl::StrCat(
+      "tlind ", kVersion, " serves ", served_.name, " (",
+      served_.info.architecture, ", ", served_.info.device, ", ",
+      served_.info.dtype, ", ", served_.info.slots, " slots) on ",
+      BoundAddress(flags_.listen, rpc_server_->port()), ", metrics on ",
+      BoundAddress(flags_.metrics_listen, metrics_server_->port()));
+}
+
+void Daemon::Drain() {
+  const absl::Time begin = clock_.Now();
+  logger_.Log(Severity::kInfo, "draining");
+  listener_.SetDraining(true);
+  readiness_.reset();  // it says ready no more
+  rpc_server_->SetReady(false);
+  engine_->BeginDrain();
+  const bool all_ended = engine_->WaitUntilIdle(flags_.drain);
+  engine_->Stop();
+  const absl::Duration left = flags_.drain - (clock_.Now() - begin);
+  const bool all_read =
+      rpc_server_->WaitForCalls(std::max(left, kShutdownGrace));
+  rpc_server_->Shutdown(kShutdownGrace);
+  logger_.Log(Severity::kInfo, "drained",
+              {{"all_ended", all_ended},
+               {"all_read", all_read},
+               {"seconds", absl::ToDoubleSeconds(clock_.Now() - begin)}});
+}
+
+}  // namespace tlin

@@ -1,0 +1,72 @@
+#include "server/generation_service.h"
+
+#include <string>
+
+#include "engine/base/status_macros.h"
+#include "server/generate_call.h"
+#include "server/request_codec.h"
+#include "server/score_call.h"
+#include "server/status_codec.h"
+#include "server/wire_message.h"
+
+namespace tlin {
+namespace {
+
+// A call that the engine has no part in: decode, answer, done.
+template <typename RequestT, typename ResponseT>
+absl::Status Answer(absl::StatusOr<ResponseT> (*function)(const RequestT&,
+                                                          const ServedModel&),
+                    const ServedModel* model, const grpc::ByteBuffer& request,
+                    grpc::ByteBuffer* response) {
+  if (model == nullptr) {
+    return AdviseRetry(absl::UnavailableError("the model is still loading"),
+                       model);
+  }
+  RequestT message;
+  TLIN_RETURN_IF_ERROR(ParseMessage(request, &message));
+  TLIN_ASSIGN_OR_RETURN(const ResponseT answer, function(message, *model));
+  *response = SerializeMessage(answer);
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext* context,
+                                    const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(status, ""));
+  return reactor;
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return GenerateCall::Start(services_, model_, *context, *request);
+}
+
+grpc::ServerUnaryReactor* GenerationService::Score(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return ScoreCall::Start(services_, model_, *context, *request, response);
+}
+
+grpc::ServerUnaryReactor* GenerationService::Tokenize(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return FinishNow(context,
+                   Answer(&tlin::Tokenize, model_, *request, response));
+}
+
+grpc::ServerUnaryReactor* GenerationService::Detokenize(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return FinishNow(context,
+                   Answer(&tlin::Detokenize, model_, *request, response));
+}
+
+grpc::ServerUnaryReactor* GenerationService::GetModel(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return FinishNow(context, Answer(&DescribeModel, model_, *request, response));
+}
+
+}  // namespace tlin

@@ -1,0 +1,35 @@
+// tlind: flags -> daemon -> wait -> drain. Exit status: 0 after a drain, 1
+// where it cannot serve, 2 for bad flags, 128 + N after a second signal N.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "server/daemon.h"
+#include "server/flags.h"
+#include "server/signal_waiter.h"
+#include "server/version.h"
+
+int main(int argc, char** argv) {
+  const auto flags =
+      tlin::ParseFlags(std::vector<std::string>(argv + 1, argv + argc));
+  if (!flags.ok()) {
+    std::fprintf(stderr, "tlind: %s\n",
+                 std::string(flags.status().message()).c_str());
+    return 2;
+  }
+  if (flags->help) return std::fputs(tlin::FlagsHelp().c_str(), stdout) < 0;
+  if (flags->version) return std::printf("tlind %s\n", tlin::kVersion) < 0;
+
+  tlin::SignalWaiter signals;
+  const auto daemon = tlin::Daemon::Start(*flags);
+  if (!daemon.ok()) {
+    std::fprintf(stderr, "tlind: %s\n",
+                 std::string(daemon.status().message()).c_str());
+    return 1;
+  }
+  std::puts((*daemon)->ReadyLine().c_str());
+  std::fflush(stdout);
+  signals.Wait();
+  (*daemon)->Drain();
+  return 0;
+}

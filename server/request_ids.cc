@@ -1,0 +1,23 @@
+#include "server/request_ids.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace tlin {
+
+RequestIds::RequestIds() {
+  absl::MutexLock lock(&mutex_);
+  prefix_ = absl::StrCat(
+      absl::Hex(absl::Uniform<uint32_t>(random_), absl::kZeroPad8), "-");
+}
+
+std::string RequestIds::NextId() {
+  absl::MutexLock lock(&mutex_);
+  return absl::StrCat(prefix_, ++count_);
+}
+
+uint64_t RequestIds::NextSeed() {
+  absl::MutexLock lock(&mutex_);
+  return absl::Uniform<uint64_t>(random_);
+}
+
+}  // namespace tlin

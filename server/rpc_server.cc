@@ -1,0 +1,93 @@
+#include "server/rpc_server.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "server/generation_service.h"
+
+namespace tlin {
+namespace {
+
+constexpr char kReadyName[] = "tlin.v1.Generation";
+
+void SetLimits(const RpcServerOptions& options, grpc::ServerBuilder* builder) {
+  builder->SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                              options.max_streams);
+  // A taken port is an error, not a silent half of the traffic.
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A client that vanished without a word gives its slot back within 40 s.
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // Clients may ask as often as every 10 s, streams or not.
+  builder->AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Connections that never speak HTTP/2.
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
+    const RpcServerOptions& options, Clock* clock, Logger* logger,
+    PrometheusListener* metrics) {
+  auto server =
+      absl::WrapUnique(new RpcServer(options, clock, logger, metrics));
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetLimits(options, &builder);
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+                           &server->port_);
+  builder.RegisterService(server->service_.get());
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || server->port_ == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("--listen=", options.listen,
+                     ": cannot be bound: taken, or not an address of this "
+                     "machine"));
+  }
+  server->SetReady(false);
+  return server;
+}
+
+RpcServer::RpcServer(const RpcServerOptions& options, Clock* clock,
+                     Logger* logger, PrometheusListener* metrics) {
+  CallServices services;
+  services.clock = clock;
+  services.logger = logger;
+  services.metrics = metrics;
+  services.ids = &ids_;
+  services.calls = &calls_;
+  services.log_requests = options.log_requests;
+  service_ = std::make_unique<GenerationService>(services);
+}
+
+RpcServer::~RpcServer() {
+  if (server_ != nullptr) Shutdown(absl::ZeroDuration());
+}
+
+void RpcServer::SetModel(const ServedModel* model) {
+  service_->SetModel(model);
+}
+
+void RpcServer::SetReady(bool ready) {
+  server_->GetHealthCheckService()->SetServingStatus(kReadyName, ready);
+}
+
+bool RpcServer::WaitForCalls(absl::Duration timeout) {
+  return calls_.WaitUntilNone(timeout);
+}
+
+void RpcServer::Shutdown(absl::Duration grace) {
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+}
+
+}  // namespace tlin

@@ -1,0 +1,69 @@
+// The gRPC port: the Generation service, health, reflection, limits.
+#ifndef TLIN_SERVER_RPC_SERVER_H_
+#define TLIN_SERVER_RPC_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/call_services.h"
+
+namespace grpc {
+class Server;
+}  // namespace grpc
+
+namespace tlin {
+
+class GenerationService;
+
+struct RpcServerOptions {
+  std::string listen;  // HOST:PORT; port 0 takes a free one
+  int32_t max_message_bytes = 16 << 20;
+  int32_t max_streams = 1024;  // at once, of one connection
+  bool log_requests = true;
+};
+
+// Health: "" (alive) is SERVING from Start to Shutdown, whatever the load.
+// "tlin.v1.Generation" (ready) is what SetReady says, and NOT_SERVING at first.
+// All methods are thread-safe.
+class RpcServer {
+ public:
+  // `clock`, `logger` and `metrics` outlive the server. UNAVAILABLE where the
+  // address cannot be had; the message names it.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
+      const RpcServerOptions& options, Clock* clock, Logger* logger,
+      PrometheusListener* metrics);
+  // Shuts down without grace where that was not done before.
+  ~RpcServer();
+
+  int port() const { return port_; }
+
+  // Calls reach `model` from now on, which outlives the server.
+  void SetModel(const ServedModel* model);
+  void SetReady(bool ready);
+
+  // True: every Generate and Score call is done, down to its last byte handed
+  // to the transport.
+  bool WaitForCalls(absl::Duration timeout);
+  // Takes no new connections, cuts off after `grace` what still runs (health
+  // watches do), and waits for that.
+  // REQUIRES: the engine has ended, or soon ends, all requests.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  RpcServer(const RpcServerOptions& options, Clock* clock, Logger* logger,
+            PrometheusListener* metrics);
+
+  // Constant after Start.
+  RequestIds ids_;
+  CallsInFlight calls_;
+  std::unique_ptr<GenerationService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_SERVER_RPC_SERVER_H_
