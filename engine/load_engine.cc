@@ -82,11 +82,13 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   const std::string weights_path = directory + "/model.safetensors";
   ModelWeights weights;
   {
-    // Unmapped once it is packed: weights are in memory once.
+    // Let go tensor by tensor: weights are never in memory twice.
     TLIN_ASSIGN_OR_RETURN(const std::unique_ptr<SafetensorsFile> file,
                           SafetensorsFile::Open(weights_path));
-    TLIN_ASSIGN_OR_RETURN(weights, MakeWeights(loaded.config, file->tensors(),
-                                               weights_path, backend.get()));
+    TLIN_ASSIGN_OR_RETURN(
+        weights,
+        MakeWeights(loaded.config, file->tensors(), weights_path, backend.get(),
+                    [&file](const HostTensor& tensor) { file->Drop(tensor); }));
   }
   TLIN_ASSIGN_OR_RETURN(loaded.model,
                         Model::Create(loaded.config, model_options,

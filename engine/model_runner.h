@@ -78,7 +78,8 @@ class ModelRunner {
   // Begins a sync: the history becomes `history`, the window empties. Work is
   // done by slices. `history` stays where it is, unchanged, until the sync
   // ends. REQUIRES: generation_window > 0; history.size() is a positive
-  // multiple of it; fewer than max_syncs are in flight.
+  // multiple of it and begins with the slot's history before, which may be kept
+  // in part; fewer than max_syncs are in flight.
   virtual void BeginSync(SlotId slot, absl::Span<const TokenId> history) = 0;
   // 0 when no sync is in flight. What is left never grows.
   virtual int64_t SyncUnitsLeft(SlotId slot) const = 0;

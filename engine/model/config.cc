@@ -41,9 +41,11 @@ class FieldReader {
                           : found->is_number_integer();
     if (!fits || found->get<int64_t>() < least ||
         found->get<int64_t>() > most) {
-      return Error(field,
-                   absl::StrCat("is ", found->dump(), ": want an integer in [",
-                                least, ", ", most, "]"));
+      // Only a number is shown: what else stands there may be long or deep.
+      const std::string shown =
+          found->is_number() ? found->dump() : found->type_name();
+      return Error(field, absl::StrCat("is ", shown, ": want an integer in [",
+                                       least, ", ", most, "]"));
     }
     return static_cast<int32_t>(found->get<int64_t>());
   }

@@ -73,7 +73,7 @@ double SyncFlops(const ModelConfig& config, int64_t history_tokens) {
   for (int32_t block = 0; block < config.n_block; ++block) {
     const double rows_before = block * restore_row;
     const double read = rows_before + cost.kv + queries * cost.attend_key;
-    flops += history * read + queries * (rows_before + cost.q + cost.finish);
+    flops += history * read + queries * (cost.q + cost.finish);
     const double hidden =
         cost.q + cost.kv + queries * cost.attend_key + cost.finish;
     flops += (config.block_depth - 2) * queries * hidden + queries * cost.kv;

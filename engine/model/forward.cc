@@ -112,7 +112,7 @@ void Model::RunWindowRows(absl::Span<const WindowRows> parts,
   TLIN_CHECK(logits->rows + wanted <= info_.max_logit_rows);
   backend_->ComputeLogits(
       *weights_.norm, *weights_.embedding, x, logit_rows_,
-      logits_.data() + int64_t{logits->rows} * config_.vocab_size);
+      logits_.get() + int64_t{logits->rows} * config_.vocab_size);
   logits->rows += wanted;
 }
 

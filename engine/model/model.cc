@@ -1,8 +1,11 @@
 #include "engine/model/model.h"
 
 #include <algorithm>
+#include <limits>
+#include <new>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/cost_model.h"
@@ -18,6 +21,22 @@ int32_t MaxDecodeRows(const ModelOptions& options) { return options.slots; }
 int32_t QueryRows(const ModelConfig& config, const ModelOptions& options) {
   return static_cast<int32_t>(
       std::max<int64_t>(1, config.HistoryWindow(options.max_context_tokens)));
+}
+
+absl::Status CheckOptions(const ModelOptions& options) {
+  const auto check = [](const char* name, int64_t value, int64_t least,
+                        int64_t most) {
+    if (value >= least && value <= most) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is ", value, ": want ", least, " to ", most));
+  };
+  // Positions are 32-bit. Sizes stay within 64 bits with any ModelConfig.
+  TLIN_RETURN_IF_ERROR(check("slots", options.slots, 1, 1 << 12));
+  TLIN_RETURN_IF_ERROR(check("max_context_tokens", options.max_context_tokens,
+                             1, std::numeric_limits<int32_t>::max()));
+  TLIN_RETURN_IF_ERROR(check("history_tokens", options.history_tokens, 0,
+                             std::numeric_limits<int32_t>::max()));
+  return check("max_syncs", options.max_syncs, 1, 1 << 8);
 }
 
 }  // namespace
@@ -38,6 +57,7 @@ BackendShape MakeBackendShape(const ModelConfig& config,
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(
     const ModelConfig& config, const ModelOptions& options,
     ModelWeights weights, std::unique_ptr<Backend> backend) {
+  TLIN_RETURN_IF_ERROR(CheckOptions(options));
   std::unique_ptr<Model> model(
       new Model(config, options, std::move(weights), std::move(backend)));
   TLIN_ASSIGN_OR_RETURN(
@@ -74,12 +94,9 @@ Model::Model(const ModelConfig& config, const ModelOptions& options,
 
 absl::Status Model::AllocateWorkspace() {
   const BackendShape& shape = backend_->shape();
-  const auto rows_bytes = [&](int64_t rows) {
-    return rows * config_.n_embd * static_cast<int64_t>(sizeof(float));
-  };
   for (std::unique_ptr<DeviceBuffer>* buffer : {&x_, &q_, &attended_}) {
     TLIN_ASSIGN_OR_RETURN(*buffer,
-                          backend_->Allocate(rows_bytes(shape.max_rows)));
+                          backend_->Allocate(RowsBytes(shape.max_rows)));
   }
   TLIN_ASSIGN_OR_RETURN(
       tile_, backend_->Allocate(
@@ -88,9 +105,9 @@ absl::Status Model::AllocateWorkspace() {
   for (int32_t i = 0; i < info_.max_syncs; ++i) {
     SyncWorkspace workspace;
     TLIN_ASSIGN_OR_RETURN(workspace.queries,
-                          backend_->Allocate(rows_bytes(queries)));
+                          backend_->Allocate(RowsBytes(queries)));
     TLIN_ASSIGN_OR_RETURN(workspace.rows,
-                          backend_->Allocate(rows_bytes(queries)));
+                          backend_->Allocate(RowsBytes(queries)));
     TLIN_ASSIGN_OR_RETURN(workspace.partial,
                           backend_->Allocate(backend_->PartialBytes(queries)));
     sync_workspaces_.push_back(std::move(workspace));
@@ -103,8 +120,12 @@ absl::Status Model::AllocateWorkspace() {
   window_blocks_.resize(rows);
   history_blocks_.resize(rows);
   logit_rows_.reserve(static_cast<size_t>(shape.max_logit_rows));
-  logits_.resize(static_cast<size_t>(shape.max_logit_rows) *
-                 config_.vocab_size);
+  logits_size_ = int64_t{shape.max_logit_rows} * config_.vocab_size;
+  logits_.reset(new (std::nothrow) float[static_cast<size_t>(logits_size_)]);
+  if (logits_ == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for ", logits_size_, " logits"));
+  }
   return absl::OkStatus();
 }
 
@@ -117,7 +138,7 @@ ModelMemory Model::memory() const {
   memory.history_used = cache_->pages_used_bytes();
   memory.workspace = backend_->workspace_bytes() + x_->size() + q_->size() +
                      attended_->size() + tile_->size() +
-                     static_cast<int64_t>(logits_.size() * sizeof(float));
+                     logits_size_ * static_cast<int64_t>(sizeof(float));
   for (const SyncWorkspace& workspace : sync_workspaces_) {
     memory.workspace += workspace.queries->size() + workspace.rows->size() +
                         workspace.partial->size();
@@ -163,7 +184,8 @@ void Model::BeginSync(SlotId slot, absl::Span<const TokenId> history) {
   TLIN_CHECK(free != sync_workspaces_.end());
   free->in_use = true;
   state.sync_workspace = static_cast<int32_t>(free - sync_workspaces_.begin());
-  state.sync.emplace(config_, static_cast<int64_t>(history.size()));
+  state.sync.emplace(config_, static_cast<int64_t>(history.size()),
+                     state.kept_tokens);
   state.sync_tokens = history;
   state.history_tokens = static_cast<int64_t>(history.size());
   state.compressed_rows = state.sync->queries();
@@ -182,7 +204,7 @@ int32_t Model::syncs_in_flight() const {
 
 int64_t Model::SyncUnits(int64_t history_tokens) const {
   return history_tokens == 0 ? 0
-                             : SyncJob(config_, history_tokens).units_left();
+                             : SyncJob(config_, history_tokens, 0).units_left();
 }
 
 int64_t Model::RowUnits(int64_t context_tokens) const {
@@ -191,7 +213,7 @@ int64_t Model::RowUnits(int64_t context_tokens) const {
 }
 
 absl::Status Model::Run(const StepPlan& plan, LogitRows* logits) {
-  *logits = {logits_.data(), 0, config_.vocab_size};
+  *logits = {logits_.get(), 0, config_.vocab_size};
   if (!plan.decode.empty()) RunWindowRows(plan.decode, logits);
   for (const WindowRows& part : plan.fill) {
     RunWindowRows(absl::MakeConstSpan(&part, 1), logits);

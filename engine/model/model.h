@@ -34,7 +34,8 @@ BackendShape MakeBackendShape(const ModelConfig& config,
 class Model final : public ModelRunner {
  public:
   // REQUIRES: `backend` was made for MakeBackendShape(config, options);
-  // `weights` by it. RESOURCE_EXHAUSTED when the device has no room.
+  // `weights` by it. INVALID_ARGUMENT names an option out of range,
+  // RESOURCE_EXHAUSTED when the device has no room.
   static absl::StatusOr<std::unique_ptr<Model>> Create(
       const ModelConfig& config, const ModelOptions& options,
       ModelWeights weights, std::unique_ptr<Backend> backend);
@@ -67,6 +68,9 @@ class Model final : public ModelRunner {
     int64_t history_tokens = 0;   // L
     int32_t compressed_rows = 0;  // of each compressed history
     int32_t window_tokens = 0;
+    // tlinformer: the first block's keys of so many tokens are in its pages.
+    // They depend on the token and its position alone: later syncs keep them.
+    int64_t kept_tokens = 0;
     std::optional<SyncJob> sync;
     absl::Span<const TokenId> sync_tokens;
     int32_t sync_workspace = -1;
@@ -91,12 +95,18 @@ class Model final : public ModelRunner {
   // Rows of block `block`'s input at `position`, recomputed from the tokens.
   void ReadHistory(const Slot& slot, SlotId id, int32_t block, int64_t position,
                    Rows x);
+  // The present tile's rows of its block's input, read or already in the
+  // workspace.
+  Rows ReadTile(const Slot& slot, SlotId id);
   void RunSyncLayer(const Slot& slot, SlotId id, const SyncStep& step);
   absl::Span<const KvRow> RowsOfBlock(const KvBlock& block, int32_t rows);
   absl::Span<const int32_t> PositionsFrom(int64_t position, int32_t rows);
 
   const LayerWeights& layer(int32_t block, int32_t layer) const {
     return weights_.layers[block * config_.block_depth + layer];
+  }
+  int64_t RowsBytes(int64_t rows) const {
+    return rows * config_.n_embd * static_cast<int64_t>(sizeof(float));
   }
   Rows RowsOf(const std::unique_ptr<DeviceBuffer>& buffer, int32_t rows) const {
     return {reinterpret_cast<float*>(buffer->data()), rows};
@@ -125,7 +135,8 @@ class Model final : public ModelRunner {
   std::vector<KvBlock> window_blocks_;   // one a part
   std::vector<KvBlock> history_blocks_;  // one a part
   std::vector<int32_t> logit_rows_;
-  std::vector<float> logits_;  // [max_logit_rows, vocab]
+  int64_t logits_size_ = 0;
+  std::unique_ptr<float[]> logits_;  // [max_logit_rows, vocab]
 };
 
 }  // namespace tlin

@@ -236,6 +236,20 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(
   return opened;
 }
 
+void SafetensorsFile::Drop(const HostTensor& tensor) const {
+  int64_t bytes = DTypeBytes(tensor.dtype);
+  for (const int64_t dimension : tensor.shape) bytes *= dimension;
+  // Pages at the ends are shared with other tensors.
+  const auto page = static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+  const int64_t offset = static_cast<const std::byte*>(tensor.data) -
+                         static_cast<const std::byte*>(mapping_);
+  const int64_t begin = (offset + page - 1) / page * page;
+  const int64_t end = (offset + bytes) / page * page;
+  if (begin >= end) return;
+  madvise(static_cast<std::byte*>(mapping_) + begin,
+          static_cast<size_t>(end - begin), MADV_DONTNEED);
+}
+
 SafetensorsFile::~SafetensorsFile() {
   munmap(mapping_, static_cast<size_t>(size_));
 }

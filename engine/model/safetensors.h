@@ -34,6 +34,10 @@ class SafetensorsFile {
 
   const TensorMap& tensors() const { return tensors_; }
 
+  // Gives back the memory of a tensor's pages. It can still be read, from the
+  // file again. REQUIRES: `tensor` is one of tensors().
+  void Drop(const HostTensor& tensor) const;
+
  private:
   SafetensorsFile(void* mapping, int64_t size)
       : mapping_(mapping), size_(size) {}

@@ -32,6 +32,9 @@ void Model::RunSlice(const SyncSlice& slice) {
     slot.sync->Advance();
   } while (!slot.sync->done() && units >= slot.sync->step_units());
   if (slot.sync->done()) {
+    if (config_.architecture == Architecture::kTLinFormer) {
+      slot.kept_tokens = slot.history_tokens;
+    }
     sync_workspaces_[slot.sync_workspace].in_use = false;
     slot.sync.reset();
     slot.sync_tokens = {};
@@ -58,6 +61,22 @@ void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
   }
 }
 
+Rows Model::ReadTile(const Slot& slot, SlotId id) {
+  const SyncStep& step = slot.sync->step();
+  const int32_t read = slot.sync->rows_to_read();
+  const int64_t held = step.position + read - slot.sync->first_query();
+  const Rows queries = RowsOf(sync_workspaces_[slot.sync_workspace].rows, 0);
+  float* const rest = queries.data + held * config_.n_embd;
+  if (read == 0) return {rest, step.rows};
+  const Rows x = RowsOf(x_, step.rows);
+  ReadHistory(slot, id, step.block, step.position, {x.data, read});
+  if (read < step.rows) {
+    backend_->Copy(rest, x.data + int64_t{read} * config_.n_embd,
+                   RowsBytes(step.rows - read));
+  }
+  return x;
+}
+
 void Model::RunSyncStep(Slot* slot, SlotId id) {
   const SyncStep& step = slot->sync->step();
   const SyncWorkspace& workspace = sync_workspaces_[slot->sync_workspace];
@@ -79,8 +98,6 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
       return;
     }
     case SyncStep::Stage::kStream: {
-      const Rows x = RowsOf(x_, step.rows);
-      ReadHistory(*slot, id, step.block, step.position, x);
       KvBlock tile = {tile_->data(), kTileRows, step.rows};
       if (config_.architecture == Architecture::kTLinFormer) {
         KvBlock& page =
@@ -88,9 +105,12 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
         page.rows = step.rows;
         tile = page;
       }
-      backend_->ProjectKv(layer(step.block, 0), x,
-                          PositionsFrom(step.position, step.rows),
-                          RowsOfBlock(tile, step.rows));
+      if (!step.keys_kept) {
+        const Rows x = ReadTile(*slot, id);
+        backend_->ProjectKv(layer(step.block, 0), x,
+                            PositionsFrom(step.position, step.rows),
+                            RowsOfBlock(tile, step.rows));
+      }
       backend_->AccumulateAttention(RowsOf(workspace.queries, queries), tile,
                                     workspace.partial->data());
       return;

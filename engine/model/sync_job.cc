@@ -7,17 +7,26 @@
 
 namespace tlin {
 
-SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens)
+SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
+                 int64_t kept_tokens)
     : config_(config),
       history_tokens_(history_tokens),
       queries_(
           std::min(std::max<int64_t>(config.HistoryWindow(history_tokens), 1),
-                   history_tokens)) {
+                   history_tokens)),
+      kept_tokens_(kept_tokens) {
   TLIN_CHECK(config.has_windows() && history_tokens >= 1);
   SetTile(SyncStep::Stage::kQueries, first_query());
   for (; !done(); NextStep()) units_left_ += step_units();
   step_ = SyncStep();
   SetTile(SyncStep::Stage::kQueries, first_query());
+}
+
+int32_t SyncJob::rows_to_read() const {
+  if (step_.stage == SyncStep::Stage::kQueries) return step_.rows;
+  if (step_.keys_kept) return 0;
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(first_query() - step_.position, 0, step_.rows));
 }
 
 int64_t SyncJob::step_units() const {
@@ -27,13 +36,16 @@ int64_t SyncJob::step_units() const {
   const double finish = projection + 6 * d * config_.ffn_size();
   // A row of this block's input, read through the restore layers before it.
   const double input = step_.block * (projection + attention + finish);
+  double flops = 0;
   double row_flops = 0;
   switch (step_.stage) {
     case SyncStep::Stage::kQueries:
-      row_flops = input + projection;
+      flops = input * rows_to_read();
+      row_flops = projection;
       break;
     case SyncStep::Stage::kStream:
-      row_flops = input + 2 * projection + attention;
+      flops = input * rows_to_read();
+      row_flops = attention + (step_.keys_kept ? 0 : 2 * projection);
       break;
     case SyncStep::Stage::kLayer:
       if (step_.layer == 0) {
@@ -45,8 +57,8 @@ int64_t SyncJob::step_units() const {
       }
       break;
   }
-  return std::max<int64_t>(1,
-                           static_cast<int64_t>(row_flops * step_.rows / 1e6));
+  flops += row_flops * step_.rows;
+  return std::max<int64_t>(1, static_cast<int64_t>(flops / 1e6));
 }
 
 void SyncJob::Advance() {
@@ -60,6 +72,8 @@ void SyncJob::SetTile(SyncStep::Stage stage, int64_t position) {
   step_.stage = stage;
   step_.position = position;
   step_.rows = static_cast<int32_t>(end - position);
+  step_.keys_kept = stage == SyncStep::Stage::kStream && step_.block == 0 &&
+                    end <= kept_tokens_;
 }
 
 void SyncJob::NextStep() {

@@ -2,13 +2,13 @@
 // portions. Pure: the mathematics of a step is the model's.
 //
 // For each block, in order (MODEL: "One block"):
-//   kQueries   tiles over the last W_oh positions: their rows of the block's
-//   input
-//              and their queries
-//   kStream    tiles over the whole history: keys and values, met by the
-//   queries kLayer     compress is finished, the hidden layers run, the restore
-//   layer's
-//              keys and values are made: one step a layer
+//
+// * kQueries: tiles over the last W_oh positions. Their rows of the block's
+//   input and their queries.
+// * kStream: tiles over the whole history. Keys and values, met by the queries.
+//   Rows that kQueries read are not read again.
+// * kLayer: one step a layer. Compress is finished, the hidden layers run, the
+//   restore layer's keys and values are made.
 #ifndef TLIN_ENGINE_MODEL_SYNC_JOB_H_
 #define TLIN_ENGINE_MODEL_SYNC_JOB_H_
 
@@ -26,13 +26,17 @@ struct SyncStep {
   int32_t layer = 0;     // kLayer: within the block
   int64_t position = 0;  // tiles: of the first row
   int32_t rows = 0;      // of the tile; kLayer: all queries
+  // kStream: the keys are there from an earlier sync.
+  bool keys_kept = false;
 };
 
 // Walks the steps of a sync of `history_tokens` tokens.
 class SyncJob {
  public:
+  // `kept_tokens`: the first block's keys of so many tokens are there already.
   // REQUIRES: config.has_windows(); history_tokens >= 1.
-  SyncJob(const ModelConfig& config, int64_t history_tokens);
+  SyncJob(const ModelConfig& config, int64_t history_tokens,
+          int64_t kept_tokens);
 
   int64_t history_tokens() const { return history_tokens_; }
   // Positions from here on are queries: the last W_oh, or all there are.
@@ -42,6 +46,9 @@ class SyncJob {
   bool done() const { return step_.block == config_.n_block; }
   // REQUIRES: !done()
   const SyncStep& step() const { return step_; }
+  // Of a tile: rows of the block's input that this step has to read, the first
+  // ones of the tile.
+  int32_t rows_to_read() const;
   // Cost of the present step, at least 1 (MFLOP).
   int64_t step_units() const;
   // Of this step and all after it. Falls by step_units() with each Advance.
@@ -58,6 +65,7 @@ class SyncJob {
   ModelConfig config_;
   int64_t history_tokens_;
   int64_t queries_;
+  int64_t kept_tokens_;
   SyncStep step_;
   int64_t units_left_ = 0;
 };

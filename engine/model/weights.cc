@@ -69,6 +69,16 @@ absl::Status CheckTensors(const ModelConfig& config, const TensorMap& tensors,
   return absl::OkStatus();
 }
 
+void VisitAll(const TensorMap& tensors, const std::string& prefix,
+              const TensorVisitor& visitor) {
+  if (visitor == nullptr) return;
+  for (auto tensor = tensors.lower_bound(prefix);
+       tensor != tensors.end() && absl::StartsWith(tensor->first, prefix);
+       ++tensor) {
+    visitor(tensor->second);
+  }
+}
+
 // Makes device weights from tensors whose names and shapes were checked.
 class Builder {
  public:
@@ -174,16 +184,19 @@ std::vector<TensorShape> ExpectedTensors(const ModelConfig& config) {
 absl::StatusOr<ModelWeights> MakeWeights(const ModelConfig& config,
                                          const TensorMap& tensors,
                                          absl::string_view file,
-                                         Backend* backend) {
+                                         Backend* backend,
+                                         const TensorVisitor& done) {
   TLIN_RETURN_IF_ERROR(CheckTensors(config, tensors, file));
   const Builder builder(tensors, backend);
   ModelWeights weights;
   TLIN_ASSIGN_OR_RETURN(weights.embedding,
                         builder.MakeLinear(builder.Matrix("embedding.weight")));
   TLIN_ASSIGN_OR_RETURN(weights.norm, builder.MakeNorm("transformer.norm."));
+  VisitAll(tensors, "embedding.", done);
   for (const std::string& prefix : LayerPrefixes(config)) {
     TLIN_ASSIGN_OR_RETURN(LayerWeights layer, builder.MakeLayer(prefix));
     weights.layers.push_back(std::move(layer));
+    VisitAll(tensors, prefix, done);
   }
   return weights;
 }

@@ -2,6 +2,7 @@
 #ifndef TLIN_ENGINE_MODEL_WEIGHTS_H_
 #define TLIN_ENGINE_MODEL_WEIGHTS_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct ModelWeights {
   int64_t bytes() const;
 };
 
+using TensorVisitor = std::function<void(const HostTensor&)>;
+
 struct TensorShape {
   std::string name;
   std::vector<int64_t> shape;
@@ -33,11 +36,13 @@ std::vector<TensorShape> ExpectedTensors(const ModelConfig& config);
 
 // INVALID_ARGUMENT for missing, extra and misshapen tensors; the message names
 // `file`, the tensor and what was expected. `lm_head` and `inv_freq` are
-// ignored.
+// ignored. `done` is called with tensors that are not needed any more, so that
+// a file's pages can go as its weights come.
 absl::StatusOr<ModelWeights> MakeWeights(const ModelConfig& config,
                                          const TensorMap& tensors,
                                          absl::string_view file,
-                                         Backend* backend);
+                                         Backend* backend,
+                                         const TensorVisitor& done = nullptr);
 
 }  // namespace tlin
 
