@@ -24,9 +24,9 @@ class Bpe {
   void AddMerge(TokenId left, TokenId right, uint32_t rank, TokenId merged);
 
   // Merges the pair of lowest rank, the leftmost of them, until none is left,
-  // and appends the tokens. Short words take time quadratic in at most 32
-  // bytes, long ones O(n log n) and 24 bytes of memory a byte. REQUIRES:
-  // word.size() < 2^32.
+  // and appends the tokens. Time is quadratic up to kShortWord and O(n log n)
+  // above it, where nodes and first heap entries take 24 bytes a byte.
+  // REQUIRES: word.size() < 2^32 - 1.
   void Encode(absl::string_view word, std::vector<TokenId>* out) const;
 
  private:

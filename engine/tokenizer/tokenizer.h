@@ -30,7 +30,10 @@ class Tokenizer {
   // Ids are in [0, vocab_size()).
   virtual int32_t vocab_size() const = 0;
 
-  // Any bytes are accepted, valid UTF-8 or not; Decode(Encode(b)) == b.
+  // Any bytes are accepted, valid UTF-8 or not; Decode(Encode(b)) == b, but for
+  // the spaces that a file with add_prefix_space puts in. Time is O(n log n) at
+  // worst.
+  // REQUIRES: text.size() < 2^32 - 1.
   virtual std::vector<TokenId> Encode(absl::string_view text) const = 0;
 
   // The bytes that `id` stands for; empty for ids in no use.
