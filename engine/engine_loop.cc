@@ -81,6 +81,7 @@ void EngineLoop::Step(std::vector<Ticket>* tickets) {
     Commit(status, logits);
   }
   TellState(clock_->Now());
+  TellEnded();
 }
 
 void EngineLoop::Plan(std::vector<Ticket>* tickets) {
@@ -284,7 +285,7 @@ void EngineLoop::End(const Ending& ending, Sequence* sequence) {
   } else {
     sequence->sink().OnError(end.status);
   }
-  inbox_->End(sequence->request().id);
+  ended_ids_.push_back(sequence->request().id);
 }
 
 void EngineLoop::ForgetEnded() {
@@ -303,6 +304,7 @@ void EngineLoop::EndAll(std::vector<Ticket>* tickets,
     End(status, sequence.get());
   }
   TellState(clock_->Now());
+  TellEnded();
 }
 
 void EngineLoop::TellOfStep(absl::Duration duration) {
@@ -331,6 +333,11 @@ void EngineLoop::TellState(absl::Time now) {
   state.host_token_bytes = tokens * static_cast<int64_t>(sizeof(TokenId));
   state.history_bytes_used = model_->memory().history_used;
   listener_->OnState(state);
+}
+
+void EngineLoop::TellEnded() {
+  for (const std::string& id : ended_ids_) inbox_->End(id);
+  ended_ids_.clear();
 }
 
 absl::Duration EngineLoop::AverageHold() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -75,6 +76,8 @@ class EngineLoop {
   void End(const Ending& ending, Sequence* sequence);
   void ForgetEnded();
   void TellState(absl::Time now);
+  // After TellState: who waits until idle then finds the state told.
+  void TellEnded();
 
   Sequence* At(SlotId slot) { return by_slot_[static_cast<size_t>(slot)]; }
 
@@ -100,6 +103,7 @@ class EngineLoop {
   std::vector<Runnable> runnables_;
   StepPlan plan_;
   int64_t cache_hits_ = 0;
+  std::vector<std::string> ended_ids_;
 
   // Written by the engine thread alone.
   std::atomic<int64_t> average_hold_ns_{0};
