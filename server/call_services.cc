@@ -11,7 +11,7 @@ namespace {
 
 // Loading and draining end by themselves; another replica may serve at once.
 constexpr absl::Duration kUnavailableRetry = absl::Seconds(1);
-constexpr absl::Duration kMaxDeadlineMargin = absl::Milliseconds(100);
+constexpr absl::Duration kLastWords = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -21,8 +21,10 @@ absl::Time EngineDeadline(std::chrono::system_clock::time_point deadline,
     return absl::InfiniteFuture();
   }
   const absl::Duration left = absl::FromChrono(deadline) - absl::Now();
-  return now + left -
-         std::clamp(left / 20, absl::ZeroDuration(), kMaxDeadlineMargin);
+  // The wire carries a time-out in three digits, rounded up: what we see may be
+  // 1 % later than what the client waits for.
+  const absl::Duration margin = std::min(left / 20, kLastWords + left / 100);
+  return now + left - std::max(margin, absl::ZeroDuration());
 }
 
 absl::Status AdviseRetry(absl::Status status, const ServedModel* model) {

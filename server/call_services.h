@@ -30,7 +30,7 @@ struct CallServices {
 
 // When the engine has to be done for its last words to reach the client before
 // gRPC cuts the call off at `deadline`: earlier by 5 % of the time left, at
-// most 100 ms. By the engine's clock, of which it is `now`.
+// most 100 ms and 1 %. By the engine's clock, of which it is `now`.
 absl::Time EngineDeadline(std::chrono::system_clock::time_point deadline,
                           absl::Time now);
 
