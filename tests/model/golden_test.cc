@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "engine/model/config.h"
+#include "engine/model/safetensors.h"
 #include "tests/testing/model_driver.h"
 #include "tests/testing/seeded_weights.h"
+#include "tests/testing/sha256.h"
 
 namespace tlin {
 namespace {
@@ -81,6 +84,19 @@ class GoldenTest : public testing::TestWithParam<std::string> {
   std::unique_ptr<Model> model_;
 };
 
+TEST_P(GoldenTest, WeightsAreTheGeneratorsOwn) {
+  const SeededWeights seeded =
+      MakeSeededWeights(config_, golden_["weights"]["seed"]);
+  Sha256 sum;
+  for (const auto& [name, tensor] : seeded.tensors) {
+    int64_t count = 1;
+    for (const int64_t dimension : tensor.shape) count *= dimension;
+    sum.Update(name.data(), name.size());
+    sum.Update(tensor.data, static_cast<size_t>(count) * sizeof(float));
+  }
+  EXPECT_EQ(sum.Finish(), golden_["weights"]["sha256"].get<std::string>());
+}
+
 TEST_P(GoldenTest, LogitsOfTheLastPosition) {
   for (const Json& golden_case : golden_["cases"]) {
     const int64_t n = golden_case["n"];
@@ -119,6 +135,27 @@ TEST_P(GoldenTest, TeacherForcedNegativeLogLikelihood) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const double actual = LogSumExp(rows[i]) - rows[i][tokens[i + 1]];
     EXPECT_NEAR(actual, expected[i], 1e-4) << "token " << i + 1;
+  }
+}
+
+// Published files hold what the generator makes.
+TEST(GoldenFilesTest, HoldTheGeneratorsWeights) {
+  for (const std::string name : {"tlin-2x4", "transformer-4"}) {
+    const Json golden = ReadGolden(name);
+    const auto config = ParseModelConfig(golden["config"].dump(), name);
+    const auto file =
+        SafetensorsFile::Open(std::string(TLIN_SOURCE_DIR) + "/tests/goldens/" +
+                              name + "/model.safetensors");
+    ASSERT_TRUE(file.ok()) << file.status();
+    const SeededWeights seeded =
+        MakeSeededWeights(*config, golden["weights"]["seed"]);
+    for (const auto& [tensor_name, tensor] : seeded.tensors) {
+      const HostTensor& read = (*file)->tensors().at(tensor_name);
+      EXPECT_EQ(read.shape, tensor.shape);
+      size_t bytes = sizeof(float);
+      for (const int64_t dimension : tensor.shape) bytes *= dimension;
+      EXPECT_EQ(std::memcmp(read.data, tensor.data, bytes), 0) << tensor_name;
+    }
   }
 }
 

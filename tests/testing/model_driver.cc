@@ -15,11 +15,17 @@ std::unique_ptr<Model> MakeSeededModel(const ModelConfig& config, uint64_t seed,
   auto backend =
       CpuBackend::Create(MakeBackendShape(config, options), dtype, threads);
   TLIN_CHECK(backend.ok());
+  return MakeSeededModel(config, seed, options, *std::move(backend));
+}
+
+std::unique_ptr<Model> MakeSeededModel(const ModelConfig& config, uint64_t seed,
+                                       const ModelOptions& options,
+                                       std::unique_ptr<Backend> backend) {
   const SeededWeights seeded = MakeSeededWeights(config, seed);
-  auto weights = MakeWeights(config, seeded.tensors, "seeded", backend->get());
+  auto weights = MakeWeights(config, seeded.tensors, "seeded", backend.get());
   TLIN_CHECK(weights.ok());
   auto model =
-      Model::Create(config, options, *std::move(weights), *std::move(backend));
+      Model::Create(config, options, *std::move(weights), std::move(backend));
   TLIN_CHECK(model.ok());
   return *std::move(model);
 }

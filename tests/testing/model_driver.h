@@ -19,6 +19,11 @@ std::unique_ptr<Model> MakeSeededModel(const ModelConfig& config, uint64_t seed,
                                        DType dtype = DType::kF32,
                                        int threads = 2);
 
+// The same on any backend, made for MakeBackendShape(config, options).
+std::unique_ptr<Model> MakeSeededModel(const ModelConfig& config, uint64_t seed,
+                                       const ModelOptions& options,
+                                       std::unique_ptr<Backend> backend);
+
 // One sequence in one slot. The slot is closed with the object.
 class SequenceDriver {
  public:
