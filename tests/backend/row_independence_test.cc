@@ -1,0 +1,250 @@
+// A row's result has the same bits whatever else is in the call, and whatever
+// the number of threads.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "engine/backend/cpu/cpu_backend.h"
+#include "tests/backend/backend_fixture.h"
+
+namespace tlin {
+namespace {
+
+constexpr int32_t kRows = 64;
+constexpr int32_t kCuts[] = {1, 2, 3, 5, 7, 12, 13, 16, 33};
+constexpr TestShape kShapes[] = {
+    {24, 2, 40, 33}, {72, 2, 100, 97}, {432, 12, 1280, 500}};
+
+// Results as bits, so that NaNs and zeros compare too.
+std::vector<uint32_t> Bits(const Matrix& matrix) {
+  std::vector<uint32_t> bits;
+  for (const double value : matrix.values) {
+    const float narrow = static_cast<float>(value);
+    uint32_t word;
+    std::memcpy(&word, &narrow, sizeof(word));
+    bits.push_back(word);
+  }
+  return bits;
+}
+
+class RowIndependenceTest : public BackendTest {
+ protected:
+  // run(first, rows) computes some rows; the result must be that of all at
+  // once.
+  void ExpectSameInCuts(
+      const std::function<Matrix(int32_t first, int32_t rows)>& run) {
+    const std::vector<uint32_t> all = Bits(run(0, kRows));
+    for (const int32_t cut : kCuts) {
+      std::vector<uint32_t> joined;
+      for (int32_t first = 0; first < kRows; first += cut) {
+        const std::vector<uint32_t> part =
+            Bits(run(first, std::min(cut, kRows - first)));
+        joined.insert(joined.end(), part.begin(), part.end());
+      }
+      ASSERT_EQ(joined, all) << "in cuts of " << cut;
+    }
+  }
+};
+
+TEST_P(RowIndependenceTest, Projections) {
+  for (const TestShape& shape : kShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const DeviceRows x = Upload(Random(kRows));
+    std::vector<int32_t> positions(kRows);
+    std::iota(positions.begin(), positions.end(), 149'990);
+    std::vector<std::byte> first_block;
+    ExpectSameInCuts([&](int32_t first, int32_t rows) {
+      DeviceRows q = NewRows(rows);
+      backend_->ProjectQ(layer.device, x.Slice(first, rows),
+                         absl::MakeSpan(positions).subspan(first, rows),
+                         q.rows());
+      return Download(q);
+    });
+    for (const int32_t cut : {kRows, 1, 13}) {
+      TestBlock block = FillBlock(layer, kRows, Random(0, 2.0), 0);
+      for (int32_t first = 0; first < kRows; first += cut) {
+        const int32_t rows = std::min(cut, kRows - first);
+        std::vector<KvRow> kv;
+        for (int32_t row = first; row < first + rows; ++row) {
+          kv.push_back({block.block.data, kRows, row});
+        }
+        DeviceRows q = NewRows(rows);
+        backend_->ProjectQkv(layer.device, x.Slice(first, rows),
+                             absl::MakeSpan(positions).subspan(first, rows),
+                             q.rows(), kv);
+      }
+      if (first_block.empty()) first_block = Bytes(block);
+      EXPECT_EQ(Bytes(block), first_block) << "in cuts of " << cut;
+    }
+  }
+}
+
+TEST_P(RowIndependenceTest, Finish) {
+  for (const TestShape& shape : kShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const Matrix x = Random(kRows);
+    const DeviceRows attended = Upload(Random(kRows));
+    ExpectSameInCuts([&](int32_t first, int32_t rows) {
+      DeviceRows out = NewRows(rows);
+      backend_->Copy(Upload(x).Slice(first, rows).data, out.rows().data,
+                     int64_t{rows} * n_embd() * 4);
+      backend_->Finish(layer.device, attended.Slice(first, rows), out.rows());
+      return Download(out);
+    });
+  }
+}
+
+TEST_P(RowIndependenceTest, Logits) {
+  for (const TestShape& shape : kShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const Matrix weight =
+        RandomMatrix(shape.vocab_size, n_embd(), 0.5, random_);
+    const std::vector<float> floats = ToFloats(weight);
+    const HostMatrix view = View(weight, floats);
+    const auto table = backend_->MakeLinear({&view, 1}, {}).value();
+    const DeviceRows x = Upload(Random(kRows));
+    ExpectSameInCuts([&](int32_t first, int32_t rows) {
+      std::vector<int32_t> indices(rows);
+      std::iota(indices.begin(), indices.end(), first);
+      std::vector<float> logits(int64_t{rows} * shape.vocab_size);
+      backend_->ComputeLogits(*layer.device.norm1, *table, x.rows(), indices,
+                              logits.data());
+      EXPECT_TRUE(backend_->Synchronize().ok());
+      Matrix result(rows, shape.vocab_size);
+      std::copy(logits.begin(), logits.end(), result.values.begin());
+      return result;
+    });
+  }
+}
+
+TEST_P(RowIndependenceTest, Attention) {
+  for (const TestShape& shape : kShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const TestBlock window = FillBlock(layer, 290, Random(290, 2.0), 0);
+    const TestBlock history = FillBlock(layer, 300, Random(277, 2.0), 0);
+    const DeviceRows q = Upload(Random(kRows, 4.0));
+    ExpectSameInCuts([&](int32_t first, int32_t rows) {
+      DeviceRows out = NewRows(rows);
+      backend_->Attend(q.Slice(first, rows), history.block, out.rows());
+      return Download(out);
+    });
+    ExpectSameInCuts([&](int32_t first, int32_t rows) {
+      const auto partial =
+          backend_->Allocate(backend_->PartialBytes(rows)).value();
+      DeviceRows out = NewRows(rows);
+      backend_->ResetPartial(rows, partial->data());
+      backend_->AccumulateAttention(q.Slice(first, rows), history.block,
+                                    partial->data());
+      backend_->AccumulateAttention(q.Slice(first, rows), window.block,
+                                    partial->data());
+      backend_->FinishPartial(partial->data(), out.rows());
+      return Download(out);
+    });
+    // The window fills up: a row sees the same keys in the middle of a long
+    // part as when it is decoded alone, with fewer rows in the block.
+    for (const int32_t offset : {0, 200, 226}) {
+      ExpectSameInCuts([&](int32_t first, int32_t rows) {
+        KvBlock filled = window.block;
+        filled.rows = offset + first + rows;
+        WindowPart part;
+        part.rows = rows;
+        part.window = {&filled, 1};
+        part.window_offset = offset + first;
+        part.history = {&history.block, 1};
+        DeviceRows out = NewRows(rows);
+        backend_->AttendWindow(q.Slice(first, rows), {&part, 1}, out.rows());
+        return Download(out);
+      });
+    }
+  }
+}
+
+TEST_P(RowIndependenceTest, SequencesOfABatch) {
+  Make(432, 12, 1280, 500);
+  const TestLayer layer = MakeLayer();
+  std::vector<TestBlock> windows;
+  std::vector<TestBlock> histories;
+  std::vector<WindowPart> parts(16);
+  for (int32_t i = 0; i < 16; ++i) {
+    windows.push_back(FillBlock(layer, 256, Random(1 + 15 * i, 2.0), 0));
+    histories.push_back(
+        FillBlock(layer, 256, Random(i % 3 == 0 ? 256 : 11 * i, 2.0), 0));
+  }
+  for (int32_t i = 0; i < 16; ++i) {
+    parts[i] = {i, 1, {&windows[i].block, 1}, 15 * i, {}};
+    if (i % 4 != 0) parts[i].history = {&histories[i].block, 1};
+  }
+  const DeviceRows q = Upload(Random(16, 4.0));
+  DeviceRows together = NewRows(16);
+  DeviceRows alone = NewRows(16);
+  backend_->AttendWindow(q.rows(), parts, together.rows());
+  for (int32_t i = 0; i < 16; ++i) {
+    WindowPart part = parts[i];
+    part.first_row = 0;
+    backend_->AttendWindow(q.Slice(i, 1), {&part, 1}, alone.Slice(i, 1));
+  }
+  EXPECT_EQ(Bits(Download(alone)), Bits(Download(together)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, RowIndependenceTest,
+                         testing::ValuesIn(CpuBackends()),
+                         [](const auto& info) { return info.param.name; });
+
+// --- Threads: the CPU's alone.
+
+class ThreadsTest : public BackendTest {
+ protected:
+  // A layer's worth of everything, with a history long enough to be cut by
+  // chunks of keys where threads are many.
+  std::vector<uint32_t> Run(int threads) {
+    random_.seed(5);
+    backend_ =
+        CpuBackend::Create({72, 2, 100, 97, 300, 64}, DType::kBF16, threads)
+            .value();
+    const TestLayer layer = MakeLayer();
+    const TestBlock window = FillBlock(layer, 256, Random(250, 2.0), 0);
+    std::vector<TestBlock> pages;
+    std::vector<KvBlock> views;
+    for (int i = 0; i < 30; ++i) {
+      pages.push_back(
+          FillBlock(layer, 300, Random(i == 29 ? 100 : 300, 2.0), 300 * i));
+    }
+    // Twice around, so that the chunks do not fit in one round.
+    for (int i = 0; i < 60; ++i) views.push_back(pages[i % 29].block);
+    views.push_back(pages[29].block);
+    std::vector<uint32_t> results;
+    for (const int32_t rows : {1, 3, 19, 100}) {
+      const DeviceRows x = Upload(Random(rows));
+      std::vector<int32_t> positions(rows, 12345);
+      DeviceRows q = NewRows(rows);
+      DeviceRows out = NewRows(rows);
+      backend_->ProjectQ(layer.device, x.rows(), positions, q.rows());
+      const WindowPart part = {0, rows, {&window.block, 1}, 150, views};
+      backend_->AttendWindow(q.rows(), {&part, 1}, out.rows());
+      backend_->Finish(layer.device, out.rows(), x.rows());
+      for (const DeviceRows* made :
+           std::initializer_list<const DeviceRows*>{&q, &out, &x}) {
+        const std::vector<uint32_t> bits = Bits(Download(*made));
+        results.insert(results.end(), bits.begin(), bits.end());
+      }
+    }
+    return results;
+  }
+};
+
+TEST_P(ThreadsTest, ChangeNothing) {
+  const std::vector<uint32_t> alone = Run(1);
+  for (const int threads : {2, 3, 16}) EXPECT_EQ(Run(threads), alone);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, ThreadsTest,
+                         testing::Values(CpuBackends().front()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace tlin
