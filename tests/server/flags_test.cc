@@ -1,0 +1,128 @@
+#include "server/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace tlin {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(FlagsTest, Defaults) {
+  const auto flags = ParseFlags({"--model=/models/tiny"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->model, "/models/tiny");
+  EXPECT_EQ(flags->model_name, "tiny");
+  EXPECT_EQ(flags->listen, "127.0.0.1:50051");
+  EXPECT_EQ(flags->metrics_listen, "127.0.0.1:9464");
+  EXPECT_EQ(flags->max_message_bytes, 16 << 20);
+  EXPECT_TRUE(flags->log_requests);
+}
+
+TEST(FlagsTest, BothSpellingsAndSwitches) {
+  const auto flags = ParseFlags(
+      {"--model", "dir/name/", "--listen", "0.0.0.0:0", "--device=cuda:1",
+       "--dtype", "bf16", "--max_sessions=3", "--drain_seconds", "0.5",
+       "--log_requests=false", "--stall_seconds=2", "--threads", "2",
+       "--max_context_tokens=1000", "--port_file=/tmp/p", "--model_name=m"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->model, "dir/name/");
+  EXPECT_EQ(flags->model_name, "m");
+  EXPECT_EQ(flags->listen, "0.0.0.0:0");
+  EXPECT_EQ(flags->device, "cuda:1");
+  EXPECT_EQ(flags->dtype, "bf16");
+  EXPECT_EQ(flags->max_sessions, 3);
+  EXPECT_EQ(flags->max_context_tokens, 1000);
+  EXPECT_EQ(flags->drain, absl::Milliseconds(500));
+  EXPECT_EQ(flags->stall, absl::Seconds(2));
+  EXPECT_FALSE(flags->log_requests);
+  EXPECT_EQ(flags->threads, 2);
+  EXPECT_EQ(flags->port_file, "/tmp/p");
+}
+
+TEST(FlagsTest, NameOfADirectory) {
+  EXPECT_EQ(ParseFlags({"--model=a/b///"})->model_name, "b");
+  EXPECT_EQ(ParseFlags({"--model=b"})->model_name, "b");
+  EXPECT_FALSE(ParseFlags({"--model=."})->model_name.empty());
+}
+
+struct BadCase {
+  std::vector<std::string> args;
+  std::string message;
+};
+
+class BadFlagsTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadFlagsTest, IsRefusedByName) {
+  std::vector<std::string> args = GetParam().args;
+  const auto flags = ParseFlags(args);
+  ASSERT_FALSE(flags.ok());
+  EXPECT_EQ(flags.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(flags.status().message()),
+              HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadFlagsTest,
+    ::testing::Values(
+        BadCase{{}, "--model: a model directory is required"},
+        BadCase{{"--model="}, "--model=: want a value"},
+        BadCase{{"--model"}, "--model: wants DIR"},
+        BadCase{{"--modle=x"}, "--modle: no such flag; did you mean --model?"},
+        BadCase{{"--frobnicate"}, "--frobnicate: no such flag; see --help"},
+        BadCase{{"model"}, "'model' is not a flag"},
+        BadCase{{"--model=m", "--listen=nowhere"},
+                "--listen=nowhere: want HOST:PORT"},
+        BadCase{{"--model=m", "--listen=:1"}, "--listen=:1: want HOST:PORT"},
+        BadCase{{"--model=m", "--listen=h:65536"}, "port from 0 to 65535"},
+        BadCase{{"--model=m", "--metrics_listen=h:-1"},
+                "--metrics_listen=h:-1: want HOST:PORT"},
+        BadCase{{"--model=m", "--device=gpu"}, "auto, cpu or cuda:N"},
+        BadCase{{"--model=m", "--device=cuda:x"}, "auto, cpu or cuda:N"},
+        BadCase{{"--model=m", "--dtype=f16"}, "--dtype=f16: want auto, f32"},
+        BadCase{{"--model=m", "--max_sessions=0"},
+                "--max_sessions=0: want a whole number from 1 to 4096"},
+        BadCase{{"--model=m", "--max_sessions=many"}, "--max_sessions=many"},
+        BadCase{{"--model=m", "--max_context_tokens=-1"},
+                "--max_context_tokens=-1"},
+        BadCase{{"--model=m", "--max_message_bytes=99999999999999999999"},
+                "--max_message_bytes="},
+        BadCase{{"--model=m", "--threads=1.5"}, "--threads=1.5"},
+        BadCase{{"--model=m", "--drain_seconds=nan"},
+                "--drain_seconds=nan: want seconds"},
+        BadCase{{"--model=m", "--stall_seconds=-1"}, "--stall_seconds=-1"},
+        BadCase{{"--model=m", "--log_requests=maybe"}, "want true or false"}));
+
+TEST(FlagsTest, AllFaultsAreToldAtOnce) {
+  const auto flags = ParseFlags({"--threads=x", "--dtype=y", "--nope=1"});
+  ASSERT_FALSE(flags.ok());
+  const std::string message(flags.status().message());
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 2);
+  EXPECT_THAT(message, HasSubstr("--threads=x"));
+  EXPECT_THAT(message, HasSubstr("--dtype=y"));
+  EXPECT_THAT(message, HasSubstr("--nope"));
+}
+
+TEST(FlagsTest, HelpAndVersionNeedNothingElse) {
+  EXPECT_TRUE(ParseFlags({"--help"})->help);
+  EXPECT_TRUE(ParseFlags({"--version"})->version);
+}
+
+TEST(FlagsTest, HelpListsEveryFlagAndTheyStayFew) {
+  const std::string help = FlagsHelp();
+  size_t flags = 0;
+  for (size_t at = 0; (at = help.find("\n  --", at)) != std::string::npos;
+       ++at) {
+    ++flags;
+  }
+  EXPECT_GE(flags, 15u);
+  EXPECT_LT(flags, 35u);
+  EXPECT_THAT(help, HasSubstr("--stall_seconds=S"));
+}
+
+}  // namespace
+}  // namespace tlin
