@@ -1,54 +1,29 @@
 // What a person at a terminal sees while and after waiting.
 #include "client/answer.h"
 
-#include <future>
-#include <ostream>
+#include <chrono>
 #include <sstream>
 #include <string>
-#include <thread>
 
 #include "client/waiting_line.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/command_runner.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/watched_stream.h"
 
 namespace tlin::client {
 namespace {
 
 using ::testing::EndsWith;
-using ::testing::HasSubstr;
-
-// Tells when `wanted` has been written to it.
-class WatchedBuffer : public std::stringbuf {
- public:
-  explicit WatchedBuffer(std::string wanted) : wanted_(std::move(wanted)) {}
-  std::future<void> seen() { return seen_.get_future(); }
-
- protected:
-  std::streamsize xsputn(const char* bytes, std::streamsize count) override {
-    const std::streamsize written = std::stringbuf::xsputn(bytes, count);
-    if (!told_ && str().find(wanted_) != std::string::npos) {
-      told_ = true;
-      seen_.set_value();
-    }
-    return written;
-  }
-
- private:
-  const std::string wanted_;
-  std::promise<void> seen_;
-  bool told_ = false;
-};
 
 TEST(WaitingLineTest, ShowsPromptTokensAndClearsTheLine) {
-  WatchedBuffer buffer("first token (1234 prompt tokens): ");
-  std::ostream terminal(&buffer);
+  WatchedStream terminal;
   WaitingLine line(&terminal, std::chrono::milliseconds(0));
   line.SetPromptTokens(1234);
-  buffer.seen().wait();
+  terminal.WaitFor("first token (1234 prompt tokens): ");
   line.Stop();
-  EXPECT_THAT(buffer.str(), EndsWith(" s\r\x1b[K"));
+  EXPECT_THAT(terminal.str(), EndsWith(" s\r\x1b[K"));
 }
 
 TEST(WaitingLineTest, ShortWaitsShowNothing) {
@@ -63,32 +38,26 @@ TEST(WaitingLineTest, ShortWaitsShowNothing) {
 
 TEST(AskTest, ALongPromptShowsTheWaitOnATerminal) {
   FakeServer server;
-  WatchedBuffer buffer("(5000 prompt tokens)");
-  std::future<void> seen = buffer.seen();
-  server.script.generate = [&seen](FakeCall& call) {
+  CommandRunner runner;
+  runner.io.err_is_terminal = true;
+  server.script.generate = [&runner](FakeCall& call) {
     call.Send(StartedEvent(5000));
-    seen.wait();
+    runner.err.WaitFor("(5000 prompt tokens)");
     call.Send(ChunkEvent("a", {1}));
     call.Send(FinishedEvent(v1::Finished::LENGTH, 1));
     return FakeEnd{};
   };
-  std::ostream err(&buffer);
-  std::istringstream in;
-  std::ostringstream out;
-  Interrupt interrupt;
-  Io io{in, out, err, interrupt};
-  io.err_is_terminal = true;
   Client client(server.address());
   std::string when_shown;
   const Answer answer =
-      Ask({}, {}, &client, io, [&](const v1::GenerateResponse& event) {
-        if (event.has_chunk()) when_shown = buffer.str();
+      Ask({}, {}, &client, runner.io, [&](const v1::GenerateResponse& event) {
+        if (event.has_chunk()) when_shown = runner.err.str();
         return true;
       });
   EXPECT_TRUE(answer.status.ok());
   // The line is gone before the first text comes.
   EXPECT_THAT(when_shown, EndsWith("\r\x1b[K"));
-  EXPECT_EQ(buffer.str(), when_shown);
+  EXPECT_EQ(runner.err.str(), when_shown);
 }
 
 TEST(SummaryTest, Figures) {

@@ -30,7 +30,8 @@ class ChatCommandTest : public ::testing::Test {
       call.Send(StartedEvent(1));
       call.Send(ChunkEvent(" answer " + std::to_string(turn) + " ", {1}));
       if (turn == interrupted_at_) {
-        runner_.interrupt.Fire();
+        runner_.out.WaitFor("answer");
+        EXPECT_TRUE(runner_.interrupt.Fire());
         call.WaitUntilCancelled();
         return FakeEnd{};
       }

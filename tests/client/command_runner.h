@@ -3,22 +3,22 @@
 #define TLIN_TESTS_CLIENT_COMMAND_RUNNER_H_
 
 #include <sstream>
-#include <string>
 
 #include "client/commands.h"
+#include "tests/client/watched_stream.h"
 
 namespace tlin::client {
 
 struct CommandRunner {
   std::istringstream in;
-  std::ostringstream out;
-  std::ostringstream err;
+  WatchedStream out;
+  WatchedStream err;
   Interrupt interrupt;
   Io io{in, out, err, interrupt};
 
   int Run(int (*command)(const Args&, Io&), const Args& args) {
-    out.str("");
-    err.str("");
+    out.Reset();
+    err.Reset();
     return command(args, io);
   }
 };

@@ -221,6 +221,7 @@ TEST_F(GenerateCommandTest, DeadlineMidWay) {
 TEST_F(GenerateCommandTest, CtrlC) {
   server_.script.generate = [this](FakeCall& call) {
     call.Send(ChunkEvent("so far", {1}));
+    runner_.out.WaitFor("so far");
     EXPECT_TRUE(runner_.interrupt.Fire());
     call.WaitUntilCancelled();
     return FakeEnd{};
