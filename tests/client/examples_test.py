@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Runs client/python/generate.py against a server of a few lines. Run by ctest."""
+"""Runs the example clients in Python and C++ against a server of a few lines. Run by ctest:
+
+  examples_test.py CPP_EXAMPLE
+"""
 import concurrent.futures
 import os
 import pathlib
@@ -10,6 +13,7 @@ import unittest
 
 import grpc
 
+CPP_EXAMPLE = sys.argv.pop()
 PYTHON = pathlib.Path(__file__).resolve().parents[2] / "client" / "python"
 STUBS = tempfile.TemporaryDirectory()
 subprocess.run([PYTHON / "make_stubs.sh", STUBS.name], check=True)
@@ -28,7 +32,7 @@ class FakeGeneration(generation_pb2_grpc.GenerationServicer):
         yield response(finished=generation_pb2.Finished(reason=generation_pb2.Finished.EOS))
 
 
-class PythonExampleTest(unittest.TestCase):
+class ExamplesTest(unittest.TestCase):
     def setUp(self):
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=2))
         generation_pb2_grpc.add_GenerationServicer_to_server(FakeGeneration(), self.server)
@@ -38,21 +42,32 @@ class PythonExampleTest(unittest.TestCase):
     def tearDown(self):
         self.server.stop(None).wait()
 
-    def run_example(self, *arguments):
-        return subprocess.run(
-            [sys.executable, PYTHON / "generate.py", f"--address=127.0.0.1:{self.port}",
-             *arguments],
-            env={**os.environ, "PYTHONPATH": STUBS.name}, capture_output=True, text=True,
-            timeout=60)
+    def run_python(self, *arguments):
+        return self.run_program(sys.executable, PYTHON / "generate.py",
+                                f"--address=127.0.0.1:{self.port}", *arguments)
 
-    def test_streams_text(self):
-        done = self.run_example("tea", "--max_new_tokens=2", "--deadline=30")
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "tea and 2\n", ""))
+    def run_cpp(self, text):
+        return self.run_program(CPP_EXAMPLE, f"127.0.0.1:{self.port}", text)
 
-    def test_says_why_it_failed(self):
-        done = self.run_example("refuse")
-        self.assertEqual((done.returncode, done.stdout, done.stderr),
+    def run_program(self, *command):
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": STUBS.name},
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_python_streams_text(self):
+        self.assertEqual(self.run_python("tea", "--max_new_tokens=2", "--deadline=30"),
+                         (0, "tea and 2\n", ""))
+
+    def test_python_says_why_it_failed(self):
+        self.assertEqual(self.run_python("refuse"),
                          (1, "", "RESOURCE_EXHAUSTED: queue full\n"))
+
+    def test_cpp_streams_text(self):
+        self.assertEqual(self.run_cpp("tea"), (0, "tea and 64\n", ""))
+
+    def test_cpp_says_why_it_failed(self):
+        self.assertEqual(self.run_cpp("refuse"),
+                         (1, "\n", "RESOURCE_EXHAUSTED: queue full\n"))
 
 
 if __name__ == "__main__":
