@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "engine/base/status_macros.h"
 #include "engine/engine_loop.h"
 #include "engine/inbox.h"
@@ -82,16 +83,19 @@ class ThreadedEngine final : public Engine {
     return inbox_.WaitUntilIdle(timeout);
   }
 
-  void Stop() override {
+  bool StopWithin(absl::Duration timeout) override {
     inbox_.Stop();
     absl::MutexLock lock(&thread_mutex_);
-    if (ended_) return;
-    ended_ = true;
-    if (thread_.joinable()) {
+    if (ended_) return true;
+    if (!thread_.joinable()) {
+      RunLoop();  // never started: ends what was submitted
+    } else if (loop_ended_.WaitForNotificationWithTimeout(timeout)) {
       thread_.join();
     } else {
-      RunLoop();  // never started: ends what was submitted
+      return false;
     }
+    ended_ = true;
+    return true;
   }
 
   absl::Duration TimeSinceProgress() const override {
@@ -110,6 +114,7 @@ class ThreadedEngine final : public Engine {
     std::vector<Ticket> tickets;
     while (inbox_.Take(loop_.busy(), &tickets)) loop_.Step(&tickets);
     loop_.EndAll(&tickets, absl::UnavailableError("the engine stops"));
+    loop_ended_.Notify();
   }
 
   // Constant after construction; of the model only its constants are read here.
@@ -121,6 +126,7 @@ class ThreadedEngine final : public Engine {
   Inbox inbox_;      // thread-safe
   EngineLoop loop_;  // engine thread only
 
+  absl::Notification loop_ended_;
   absl::Mutex thread_mutex_;  // of Start and Stop, never taken by the loop
   std::thread thread_ ABSL_GUARDED_BY(thread_mutex_);
   bool ended_ ABSL_GUARDED_BY(thread_mutex_) = false;

@@ -57,8 +57,11 @@ class Engine {
   virtual void BeginDrain() = 0;
   // Waits until no request is left, or `timeout` has passed. True: all ended.
   virtual bool WaitUntilIdle(absl::Duration timeout) = 0;
-  // Ends what is left with UNAVAILABLE, then joins the thread. Idempotent.
-  virtual void Stop() = 0;
+  // Ends what is left with UNAVAILABLE, then joins the thread. False: the
+  // thread is in a step that has not ended within `timeout`; nothing was ended,
+  // and the engine cannot be destroyed before the step ends. Idempotent.
+  virtual bool StopWithin(absl::Duration timeout) = 0;
+  void Stop() { StopWithin(absl::InfiniteDuration()); }
 
   // Time since the loop last made progress: zero when idle. Thread-safe; a
   // large value while requests are there means that the engine is stuck.

@@ -3,6 +3,7 @@
 #define TLIN_SERVER_CALL_SERVICES_H_
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,6 +26,7 @@ struct CallServices {
   PrometheusListener* metrics = nullptr;
   RequestIds* ids = nullptr;
   CallsInFlight* calls = nullptr;
+  int64_t max_message_bytes = 0;  // of a request
   bool log_requests = true;
 };
 

@@ -17,6 +17,10 @@ namespace {
 // bytes of calls that are done.
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(200);
 
+// For the step in progress when --drain_seconds are over; steps take
+// milliseconds.
+constexpr absl::Duration kLastStepGrace = absl::Seconds(5);
+
 LoadOptions MakeLoadOptions(const Flags& flags) {
   LoadOptions options;
   options.model_directory = flags.model;
@@ -91,9 +95,9 @@ absl::Status Daemon::Load() {
                            loaded_.tokenizer.get(), loaded_.config.eos_token_id,
                            &listener_, &clock_, &logger_);
   served_.engine = engine_.get();
-  state_ =
-      std::make_shared<StateCollector>(served_.name, served_.info, memory,
-                                       &HostMemory, &listener_, engine_.get());
+  state_ = std::make_shared<StateCollector>(
+      served_.name, served_.info, memory, [] { return HostMemory(); },
+      &listener_, engine_.get());
   logger_.Log(Severity::kInfo, "model loaded",
               {{"model", served_.name},
                {"architecture", served_.info.architecture},
@@ -127,7 +131,7 @@ std::string Daemon::ReadyLine() const {
       BoundAddress(flags_.metrics_listen, metrics_server_->port()));
 }
 
-void Daemon::Drain() {
+bool Daemon::Drain() {
   const absl::Time begin = clock_.Now();
   logger_.Log(Severity::kInfo, "draining");
   listener_.SetDraining(true);
@@ -135,7 +139,12 @@ void Daemon::Drain() {
   rpc_server_->SetReady(false);
   engine_->BeginDrain();
   const bool all_ended = engine_->WaitUntilIdle(flags_.drain);
-  engine_->Stop();
+  if (!engine_->StopWithin(kLastStepGrace)) {
+    logger_.Log(Severity::kError, "the engine hangs in a step: leaving",
+                {{"stalled_seconds",
+                  absl::ToDoubleSeconds(engine_->TimeSinceProgress())}});
+    return false;
+  }
   const absl::Duration left = flags_.drain - (clock_.Now() - begin);
   const bool all_read =
       rpc_server_->WaitForCalls(std::max(left, kShutdownGrace));
@@ -144,6 +153,7 @@ void Daemon::Drain() {
               {{"all_ended", all_ended},
                {"all_read", all_read},
                {"seconds", absl::ToDoubleSeconds(clock_.Now() - begin)}});
+  return true;
 }
 
 }  // namespace tlin

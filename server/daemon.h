@@ -35,7 +35,9 @@ class Daemon {
 
   // Not ready and refusing at once; running requests have until
   // --drain_seconds, then they end with UNAVAILABLE. Nothing runs afterwards.
-  void Drain();
+  // False: the engine hangs in a step and still does some seconds later. Then
+  // the destructor would hang, too: leave without it.
+  bool Drain();
 
  private:
   explicit Daemon(const Flags& flags);

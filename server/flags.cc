@@ -45,13 +45,14 @@ std::string SetNumber(absl::string_view value, Flags* flags) {
   return "";
 }
 
-template <absl::Duration Flags::*member>
+template <absl::Duration Flags::*member, int64_t least_ms>
 std::string SetSeconds(absl::string_view value, Flags* flags) {
+  constexpr double kLeast = static_cast<double>(least_ms) / 1000;
   double seconds = 0;
   // Written so that NaN is refused, too.
   if (!absl::SimpleAtod(value, &seconds) ||
-      !(seconds >= 0.01 && seconds <= 86400)) {
-    return "seconds from 0.01 to 86400";
+      !(seconds >= kLeast && seconds <= 86400)) {
+    return absl::StrCat("seconds from ", kLeast, " to 86400");
   }
   flags->*member = absl::Seconds(seconds);
   return "";
@@ -121,14 +122,15 @@ constexpr Spec kSpecs[] = {
      "prompt and sync work in one step beside decoding "
      "(4000)",
      SetNumber<&Flags::step_units, 1, 1000000000>},
-    {"max_message_bytes", "N", "longest request message (16777216)",
+    {"max_message_bytes", "N",
+     "longest request message; eight of them are buffered at most (16777216)",
      SetNumber<&Flags::max_message_bytes, 1024, 1 << 30>},
     {"max_streams", "N", "calls at once on one connection (1024)",
      SetNumber<&Flags::max_streams, 1, 1000000>},
     {"drain_seconds", "S", "for running requests to end after SIGTERM (30)",
-     SetSeconds<&Flags::drain>},
+     SetSeconds<&Flags::drain, 0>},
     {"stall_seconds", "S", "without progress until not ready (20)",
-     SetSeconds<&Flags::stall>},
+     SetSeconds<&Flags::stall, 10>},
     {"log_requests", "", "a log line for each request (true)",
      SetSwitch<&Flags::log_requests>},
     {"help", "", "print this and exit", SetSwitch<&Flags::help>},

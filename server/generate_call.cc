@@ -34,7 +34,8 @@ absl::Status GenerateCall::Submit(const grpc::CallbackServerContext& context,
     return absl::UnavailableError("the model is still loading");
   }
   v1::GenerateRequest message;
-  TLIN_RETURN_IF_ERROR(ParseMessage(request, &message));
+  TLIN_RETURN_IF_ERROR(
+      ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_ASSIGN_OR_RETURN(
       Request decoded,
       DecodeGenerate(message, *model_, services_.ids->NextSeed()));

@@ -16,17 +16,25 @@ namespace {
 template <typename RequestT, typename ResponseT>
 absl::Status Answer(absl::StatusOr<ResponseT> (*function)(const RequestT&,
                                                           const ServedModel&),
-                    const ServedModel* model, const grpc::ByteBuffer& request,
+                    const CallServices& services, const ServedModel* model,
+                    const grpc::ByteBuffer& request,
                     grpc::ByteBuffer* response) {
   if (model == nullptr) {
     return AdviseRetry(absl::UnavailableError("the model is still loading"),
                        model);
   }
   RequestT message;
-  TLIN_RETURN_IF_ERROR(ParseMessage(request, &message));
+  TLIN_RETURN_IF_ERROR(
+      ParseMessage(request, services.max_message_bytes, &message));
   TLIN_ASSIGN_OR_RETURN(const ResponseT answer, function(message, *model));
   *response = SerializeMessage(answer);
   return absl::OkStatus();
+}
+
+// gRPC keeps a request's bytes until its call ends, and counts them against the
+// quota of all that arrives. They are read: many long prompts may wait.
+void Free(const grpc::ByteBuffer* request) {
+  const_cast<grpc::ByteBuffer*>(request)->Clear();
 }
 
 grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext* context,
@@ -40,33 +48,39 @@ grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext* context,
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(services_, model_, *context, *request);
+  auto* call = GenerateCall::Start(services_, model_, *context, *request);
+  Free(request);
+  return call;
 }
 
 grpc::ServerUnaryReactor* GenerationService::Score(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return ScoreCall::Start(services_, model_, *context, *request, response);
+  auto* call =
+      ScoreCall::Start(services_, model_, *context, *request, response);
+  Free(request);
+  return call;
 }
 
 grpc::ServerUnaryReactor* GenerationService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context,
-                   Answer(&tlin::Tokenize, model_, *request, response));
+  return FinishNow(
+      context, Answer(&tlin::Tokenize, services_, model_, *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context,
-                   Answer(&tlin::Detokenize, model_, *request, response));
+  return FinishNow(context, Answer(&tlin::Detokenize, services_, model_,
+                                   *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context, Answer(&DescribeModel, model_, *request, response));
+  return FinishNow(
+      context, Answer(&DescribeModel, services_, model_, *request, response));
 }
 
 }  // namespace tlin

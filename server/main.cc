@@ -1,6 +1,8 @@
 // tlind: flags -> daemon -> wait -> drain. Exit status: 0 after a drain, 1
-// where it cannot serve, 2 for bad flags, 128 + N after a second signal N.
+// where it cannot serve, 2 for bad flags, 3 where the engine hung in the drain,
+// 128 + N after a second signal N.
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,6 @@ int main(int argc, char** argv) {
   std::puts((*daemon)->ReadyLine().c_str());
   std::fflush(stdout);
   signals.Wait();
-  (*daemon)->Drain();
+  if (!(*daemon)->Drain()) std::_Exit(3);  // destructors would wait for it
   return 0;
 }

@@ -3,6 +3,7 @@
 #define TLIN_SERVER_PROCESS_MEMORY_H_
 
 #include <cstdint>
+#include <string>
 
 namespace tlin {
 
@@ -14,9 +15,11 @@ struct DeviceMemory {
 // Bytes of this process in RAM; 0 where /proc does not say.
 int64_t ResidentMemoryBytes();
 
-// The machine's RAM, which is the device's where the device is the CPU. Free is
-// what could be had without swapping.
-DeviceMemory HostMemory();
+// RAM that this process may use, which is the device's where the device is the
+// CPU: the machine's, or less where a control group (a container) has a limit.
+// Free is what could be had without swapping; caches of files count as free.
+// `root` stands before /proc and /sys.
+DeviceMemory HostMemory(const std::string& root = "");
 
 }  // namespace tlin
 

@@ -1,5 +1,7 @@
 #include "server/rpc_server.h"
 
+#include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -7,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "server/generation_service.h"
@@ -16,8 +19,21 @@ namespace {
 
 constexpr char kReadyName[] = "tlin.v1.Generation";
 
+// gRPC buffers a message whole before it looks at its length, so what bounds
+// memory is a quota of all that is being received: beyond it gRPC cuts calls
+// off with RESOURCE_EXHAUSTED. What fits is refused by ParseMessage, which
+// counts the request and names the limit.
+constexpr int64_t kMessagesAtOnce = 8;
+constexpr int64_t kLeastQuotaBytes = int64_t{64} << 20;
+
 void SetLimits(const RpcServerOptions& options, grpc::ServerBuilder* builder) {
-  builder->SetMaxReceiveMessageSize(options.max_message_bytes);
+  const int64_t quota_bytes =
+      std::max(kMessagesAtOnce * options.max_message_bytes, kLeastQuotaBytes);
+  grpc::ResourceQuota quota;
+  quota.Resize(static_cast<size_t>(quota_bytes));
+  builder->SetResourceQuota(quota);
+  builder->SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<int64_t>(quota_bytes, INT_MAX)));
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               options.max_streams);
   // A taken port is an error, not a silent half of the traffic.
@@ -66,6 +82,7 @@ RpcServer::RpcServer(const RpcServerOptions& options, Clock* clock,
   services.metrics = metrics;
   services.ids = &ids_;
   services.calls = &calls_;
+  services.max_message_bytes = options.max_message_bytes;
   services.log_requests = options.log_requests;
   service_ = std::make_unique<GenerationService>(services);
 }

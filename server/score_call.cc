@@ -41,7 +41,8 @@ absl::Status ScoreCall::Submit(const grpc::CallbackServerContext& context,
     return absl::UnavailableError("the model is still loading");
   }
   v1::ScoreRequest message;
-  TLIN_RETURN_IF_ERROR(ParseMessage(request, &message));
+  TLIN_RETURN_IF_ERROR(
+      ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_ASSIGN_OR_RETURN(Request decoded, DecodeScore(message, *model_));
   decoded.id = id_;
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());

@@ -124,7 +124,8 @@ void StateCollector::CollectMemory(Families* families) const {
 void StateCollector::CollectProcess(Families* families) const {
   const DeviceMemory device = device_memory_();
   families->Begin("tlin_device_memory_bytes",
-                  "Memory of the device, whoever uses it.");
+                  "Memory of the device, whoever uses it; of a CPU: RAM, or "
+                  "the container's limit where that is less.");
   families->Add(static_cast<double>(device.total - device.free),
                 {{"kind", "used"}});
   families->Add(static_cast<double>(device.free), {{"kind", "free"}});

@@ -52,8 +52,14 @@ std::string FindInvalidUtf8(const Descriptor& type,
 
 }  // namespace
 
-absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
+absl::Status ParseMessage(const grpc::ByteBuffer& bytes, int64_t max_bytes,
                           google::protobuf::Message* message) {
+  const int64_t length = static_cast<int64_t>(bytes.Length());
+  if (length > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the request has ", length,
+                     " bytes: --max_message_bytes is ", max_bytes));
+  }
   // Copies share the slices; the reader wants one it may change.
   grpc::ByteBuffer buffer = bytes;
   {

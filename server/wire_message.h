@@ -4,6 +4,8 @@
 #ifndef TLIN_SERVER_WIRE_MESSAGE_H_
 #define TLIN_SERVER_WIRE_MESSAGE_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 
 namespace google::protobuf {
@@ -16,8 +18,8 @@ class ByteBuffer;
 namespace tlin {
 
 // INVALID_ARGUMENT names the string field that is not valid UTF-8, or says
-// that the bytes are no such message.
-absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
+// that the bytes are no such message, or more than `max_bytes`.
+absl::Status ParseMessage(const grpc::ByteBuffer& bytes, int64_t max_bytes,
                           google::protobuf::Message* message);
 
 grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message);

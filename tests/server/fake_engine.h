@@ -41,7 +41,7 @@ class FakeEngine final : public Engine {
   void Cancel(absl::string_view request_id) override;
   void BeginDrain() override;
   bool WaitUntilIdle(absl::Duration) override { return true; }
-  void Stop() override {}
+  bool StopWithin(absl::Duration) override { return true; }
   absl::Duration TimeSinceProgress() const override;
   absl::Duration RetryDelay() const override;
 

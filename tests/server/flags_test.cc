@@ -94,7 +94,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{{"--model=m", "--threads=1.5"}, "--threads=1.5"},
         BadCase{{"--model=m", "--drain_seconds=nan"},
                 "--drain_seconds=nan: want seconds"},
-        BadCase{{"--model=m", "--stall_seconds=-1"}, "--stall_seconds=-1"},
+        BadCase{{"--model=m", "--drain_seconds=-0.1"},
+                "--drain_seconds=-0.1: want seconds from 0 to 86400"},
+        BadCase{{"--model=m", "--stall_seconds=0"},
+                "--stall_seconds=0: want seconds from 0.01 to 86400"},
         BadCase{{"--model=m", "--log_requests=maybe"}, "want true or false"}));
 
 TEST(FlagsTest, AllFaultsAreToldAtOnce) {

@@ -35,9 +35,9 @@ class MetricsTest : public ::testing::Test {
                        &server_.listener, &server_.clock, &server_.logger);
     engine_->Start();
     server_.Load(engine_.get());
-    state_ = std::make_shared<StateCollector>("letters", puppet_.info(),
-                                              puppet_.memory(), &HostMemory,
-                                              &server_.listener, engine_.get());
+    state_ = std::make_shared<StateCollector>(
+        "letters", puppet_.info(), puppet_.memory(),
+        [] { return HostMemory(); }, &server_.listener, engine_.get());
     metrics_ = *MetricsServer::Start("127.0.0.1:0");
     metrics_->Add(server_.listener.registry());
     metrics_->Add(state_);

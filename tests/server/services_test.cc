@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "client/rpc_status.h"
 #include "grpcpp/client_context.h"
@@ -145,10 +147,40 @@ TEST_F(ServicesTest, BytesThatAreNoMessageAreInvalidEverywhere) {
             grpc::StatusCode::UNIMPLEMENTED);
 }
 
-TEST_F(ServicesTest, MessagesBeyondTheLimitAreRefused) {
-  const grpc::Status status =
-      Send(server_.NewChannel(), "Generate", std::string(17 << 20, 'x'));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+TEST_F(ServicesTest, MessagesBeyondTheLimitAreInvalidAndCounted) {
+  const auto channel = server_.NewChannel();
+  const std::string long_message((16 << 20) + 1, 'x');
+  for (const char* method : {"Generate", "Score", "Tokenize"}) {
+    const grpc::Status status = Send(channel, method, long_message);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(status.error_message(),
+              "the request has 16777217 bytes: --max_message_bytes is "
+              "16777216");
+  }
+  ASSERT_TRUE(server_.server->WaitForCalls(absl::Minutes(1)));
+  EXPECT_EQ(server_.logger.lines().size(), 2u) << "of Generate and Score";
+}
+
+TEST_F(ServicesTest, RequestsThatWaitDoNotUseUpTheQuotaOfWhatArrives) {
+  // A field that the server does not know, as a newer client might send: 8 MB.
+  v1::GenerateRequest request;
+  request.set_text("abc");
+  std::string message = request.SerializeAsString();
+  message += "\xfa\x3f";  // field 1023
+  message += std::string("\x80\x80\x80\x04", 4) + std::string(8 << 20, 'x');
+  constexpr int kCalls = 24;  // 192 MB in all; the quota is 128 MB
+  std::vector<std::thread> clients;
+  std::vector<FakeEngine::Call> calls;
+  for (int i = 0; i < kCalls; ++i) {
+    clients.emplace_back([&] {
+      const grpc::Status status =
+          Send(server_.NewChannel(), "Generate", message);
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
+    });
+    calls.push_back(engine_.Take());
+  }
+  for (const auto& call : calls) call.sink->OnError(absl::InternalError(""));
+  for (std::thread& client : clients) client.join();
 }
 
 TEST_F(ServicesTest, ATakenPortIsAnErrorThatNamesIt) {
