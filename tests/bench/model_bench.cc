@@ -1,113 +1,128 @@
-// Steps of the 41M shapes: a decode step by batch and context length, a sync by
-// history token, a window fill. Weights are random: values do not change the
+// Steps of the papers' 41M tconstformer: a decode step by batch and context, a
+// sync by history, a window fill. Weights are random, and contexts are there
+// without having been computed (BenchModel): values do not change the
 // time.
 //
-// Counters: tokens_per_second; weight_GBps, the bytes of the weights read in a
-// step over its time, to hold against the machine's bandwidth; GFLOPs by closed
-// form, to hold against its GEMM peak.
+// Counters: tokens_per_second; GBps, the bytes of weights and keys that a step
+// has to read, over its time; GFLOPs by closed form; of_limit, the time that
+// this machine needs at least (reading at its bandwidth or oneDNN's GEMM peak,
+// whichever takes longer) over the time that it took.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "engine/model/cost_model.h"
-#include "tests/testing/model_driver.h"
+#include "tests/bench/bench_model.h"
+#include "tests/bench/machine_limits.h"
+#include "tests/bench/processor.h"
+#include "tests/testing/paper_config.h"
 #include "tests/testing/seeded_weights.h"
 
 namespace tlin {
 namespace {
 
-ModelConfig PaperConfig(Architecture architecture) {
-  ModelConfig config;
-  config.architecture = architecture;
-  config.vocab_size = 50257;
-  config.n_embd = 432;
-  config.n_head = 12;
-  config.n_block = 2;
-  config.block_depth = 4;
-  config.history_window = 256;
-  config.generation_window = 256;
-  return config;
+constexpr int32_t kSlots = 64;
+constexpr int64_t kMaxTokens = (1 << 20) + 512;
+
+const ModelConfig& Config() {
+  static const ModelConfig kConfig = PaperConfig(Architecture::kTConstFormer);
+  return kConfig;
 }
 
 // One model for each dtype, made when first asked for.
-Model* SharedModel(DType dtype) {
-  static std::unique_ptr<Model> models[2];
-  std::unique_ptr<Model>& model = models[dtype == DType::kBF16 ? 1 : 0];
+BenchModel& SharedModel(DType dtype) {
+  static std::unique_ptr<BenchModel> models[2];
+  std::unique_ptr<BenchModel>& model = models[dtype == DType::kBF16 ? 1 : 0];
   if (model == nullptr) {
-    ModelOptions options;
-    options.slots = 64;
-    options.max_context_tokens = 1 << 20;
-    model = MakeSeededModel(PaperConfig(Architecture::kTConstFormer), 1,
-                            options, dtype);
+    model = std::make_unique<BenchModel>(Config(), dtype, BenchThreads(),
+                                         kSlots, kMaxTokens);
   }
-  return model.get();
+  return *model;
+}
+
+DType DTypeOf(const benchmark::State& state) {
+  return state.range(0) != 0 ? DType::kBF16 : DType::kF32;
+}
+
+// What one iteration has to do.
+struct Work {
+  double tokens = 0;
+  double bytes = 0;
+  double flops = 0;
+};
+
+// `rows` rows of `sequences` sequences together; on average a row sees `window`
+// tokens of its window and a full compressed history, and a sequence's last row
+// goes through the output projection.
+Work RowsWork(DType dtype, double rows, double sequences, double window) {
+  const ModelConfig& config = Config();
+  const double width = config.n_embd;
+  const double keys =
+      config.layers() * window + (config.layers() - config.n_block) *
+                                     static_cast<double>(config.history_window);
+  const double output = 2.0 * width * config.vocab_size;
+  Work work;
+  work.tokens = rows;
+  work.bytes =
+      static_cast<double>(WeightBytes(config, dtype)) +
+      sequences * keys * 2 * width * static_cast<double>(DTypeBytes(dtype));
+  work.flops = rows * (RowFlops(config, 0) - output + keys * 4 * width) +
+               sequences * output;
+  return work;
+}
+
+void SetCounters(benchmark::State& state, const Work& work, double rows) {
+  const MachineLimits& limits = LimitsOf(DTypeOf(state));
+  const double peak = rows <= 16 ? limits.peak_16 : limits.peak_256;
+  const double least =
+      std::max(work.bytes / limits.bytes_per_second, work.flops / peak);
+  const auto runs = static_cast<double>(state.iterations());
+  const auto rate = [runs](double value) {
+    return benchmark::Counter(value * runs, benchmark::Counter::kIsRate);
+  };
+  state.counters["tokens_per_second"] = rate(work.tokens);
+  state.counters["GBps"] = rate(work.bytes * 1e-9);
+  state.counters["GFLOPs"] = rate(work.flops * 1e-9);
+  state.counters["of_limit"] = rate(least);
 }
 
 // Arguments: bf16, batch, tokens of context.
 void BM_DecodeStep(benchmark::State& state) {
-  const DType dtype = state.range(0) != 0 ? DType::kBF16 : DType::kF32;
+  LimitsOf(DTypeOf(state));  // before the model's threads are there
+  BenchModel& model = SharedModel(DTypeOf(state));
   const auto batch = static_cast<int32_t>(state.range(1));
-  const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
-  Model* const model = SharedModel(dtype);
-  const std::vector<TokenId> tokens =
-      SeededTokens(1, state.range(2) / 256 * 256 + 1, config.vocab_size);
-  const std::vector<TokenId> next = SeededTokens(2, 256, config.vocab_size);
-  std::vector<std::unique_ptr<SequenceDriver>> sequences;
-  for (SlotId slot = 0; slot < batch; ++slot) {
-    sequences.push_back(
-        std::make_unique<SequenceDriver>(model, slot, state.range(2) + 512));
-    sequences.back()->Feed(tokens);
-  }
-  int64_t window = 0;
-  int64_t steps = 0;
+  const int64_t history = state.range(2) / 256 * 256;
+  int64_t window = 256;
   for (auto _ : state) {
-    if (++window == 250) {  // never full: a hit, not a sync
+    if (window == 256) {  // full: the next token would be a sync, not a hit
       state.PauseTiming();
-      for (SlotId slot = 0; slot < batch; ++slot) {
-        sequences[slot].reset();
-        sequences[slot] =
-            std::make_unique<SequenceDriver>(model, slot, state.range(2) + 512);
-        sequences[slot]->Feed(tokens);
-      }
-      window = 1;
+      model.Place(batch, history + 1);
+      model.Step();
+      window = 2;
       state.ResumeTiming();
     }
-    StepPlan plan;
-    for (SlotId slot = 0; slot < batch; ++slot) {
-      plan.decode.push_back({slot, absl::MakeConstSpan(&next[window], 1),
-                             WindowRows::Logits::kLast});
-    }
-    LogitRows logits;
-    if (!model->Run(plan, &logits).ok()) state.SkipWithError("step failed");
-    ++steps;
+    model.Step();
+    ++window;
   }
-  const auto rate = benchmark::Counter::kIsRate;
-  state.counters["tokens_per_second"] =
-      benchmark::Counter(static_cast<double>(steps * batch), rate);
-  state.counters["weight_GBps"] = benchmark::Counter(
-      static_cast<double>(steps * WeightBytes(config, dtype)) / 1e9, rate);
-  state.counters["GFLOPs"] =
-      benchmark::Counter(static_cast<double>(steps * batch) *
-                             RowFlops(config, state.range(2)) / 1e9,
-                         rate);
+  model.Clear();
+  SetCounters(state, RowsWork(DTypeOf(state), batch, batch, 128), batch);
 }
 BENCHMARK(BM_DecodeStep)
     ->ArgNames({"bf16", "batch", "context"})
-    ->ArgsProduct({{0, 1}, {1, 4, 16, 64}, {1024}})
-    ->Args({1, 1, 100000})
+    ->ArgsProduct({{0, 1}, {1, 4, 16, 64}, {1 << 10, 100'000, 1 << 20}})
     ->MinTime(0.5)
+    ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
-// Arguments: bf16, history tokens.
+// Arguments: bf16, history tokens. tokens_per_second: of history.
 void BM_Sync(benchmark::State& state) {
-  const DType dtype = state.range(0) != 0 ? DType::kBF16 : DType::kF32;
-  const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
-  Model* const model = SharedModel(dtype);
+  LimitsOf(DTypeOf(state));
+  Model* const model = SharedModel(DTypeOf(state)).model();
   const int64_t history = state.range(1) / 256 * 256;
   const std::vector<TokenId> tokens =
-      SeededTokens(1, history, config.vocab_size);
-  int64_t syncs = 0;
+      SeededTokens(1, history, Config().vocab_size);
   for (auto _ : state) {
     model->Open(0, history + 256);
     model->BeginSync(0, tokens);
@@ -116,39 +131,49 @@ void BM_Sync(benchmark::State& state) {
     LogitRows logits;
     if (!model->Run(plan, &logits).ok()) state.SkipWithError("sync failed");
     model->Close(0);
-    ++syncs;
   }
-  const auto rate = benchmark::Counter::kIsRate;
-  state.counters["history_tokens_per_second"] =
-      benchmark::Counter(static_cast<double>(syncs * history), rate);
-  state.counters["GFLOPs"] = benchmark::Counter(
-      static_cast<double>(syncs) * SyncFlops(config, history) / 1e9, rate);
+  Work work;
+  work.tokens = static_cast<double>(history);
+  work.flops = SyncFlops(Config(), history);
+  SetCounters(state, work, 256);
 }
 BENCHMARK(BM_Sync)
     ->ArgNames({"bf16", "history"})
-    ->ArgsProduct({{0, 1}, {1024, 10240}})
+    ->ArgsProduct({{0, 1}, {1 << 10, 10 << 10, 100 << 10}})
+    ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
-// Arguments: bf16, rows.
+// Arguments: bf16, rows of a window over a history of 1024 tokens.
 void BM_WindowFill(benchmark::State& state) {
-  const DType dtype = state.range(0) != 0 ? DType::kBF16 : DType::kF32;
-  const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
-  Model* const model = SharedModel(dtype);
+  LimitsOf(DTypeOf(state));
+  BenchModel& model = SharedModel(DTypeOf(state));
+  const int64_t rows = state.range(1);
   const std::vector<TokenId> tokens =
-      SeededTokens(1, state.range(1), config.vocab_size);
-  int64_t fills = 0;
+      SeededTokens(2, rows, Config().vocab_size);
   for (auto _ : state) {
-    SequenceDriver sequence(model, 0, 256);
-    benchmark::DoNotOptimize(sequence.Feed(tokens));
-    ++fills;
+    state.PauseTiming();
+    model.Place(1, 1024 + 256 - rows);
+    StepPlan plan;
+    plan.fill.push_back({0, tokens, WindowRows::Logits::kLast});
+    LogitRows logits;
+    state.ResumeTiming();
+    if (!model.model()->Run(plan, &logits).ok()) {
+      state.SkipWithError("fill failed");
+    }
   }
-  state.counters["tokens_per_second"] = benchmark::Counter(
-      static_cast<double>(fills * state.range(1)), benchmark::Counter::kIsRate);
+  model.Clear();
+  SetCounters(state,
+              RowsWork(DTypeOf(state), static_cast<double>(rows), 1,
+                       256 - static_cast<double>(rows) / 2),
+              static_cast<double>(rows));
 }
 BENCHMARK(BM_WindowFill)
     ->ArgNames({"bf16", "rows"})
-    ->ArgsProduct({{0, 1}, {16, 256}})
+    ->ArgsProduct({{0, 1}, {16, 255}})
+    ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace tlin
+
+BENCHMARK_MAIN();
