@@ -3,43 +3,38 @@
 // the time of a cache hit (one more token), of a cache miss (the history is
 // read again, and one token), and the bytes of the cache.
 //
-//   paper_figures [--dtype=bf16|f32] [--threads=2] [--max_tokens=1048576]
+//   paper_figures [--dtype=bf16|f32] [--threads=N] [--max_tokens=1048576]
 //                 [--max_cache_gib=4] [--max_miss_tflop=20] > figures.json
 //
 // A hit is timed over a state of N tokens whose numbers were not computed
-// (SkippingBackend): values do not change the time. Points whose cache would be
+// (BenchModel): values do not change the time. Points whose cache would be
 // larger, or whose miss would be more work, than the limits say are left out;
 // their bytes are still given, by closed form.
 #include <algorithm>
-#include <chrono>
-#include <fstream>
 #include <iostream>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
-#include "engine/backend/cpu/cpu_backend.h"
-#include "engine/base/check.h"
 #include "engine/model/cost_model.h"
+#include "tests/bench/bench_model.h"
+#include "tests/bench/processor.h"
+#include "tests/bench/timing.h"
 #include "tests/testing/model_driver.h"
 #include "tests/testing/paper_config.h"
 #include "tests/testing/seeded_weights.h"
-#include "tests/testing/skipping_backend.h"
 
 namespace tlin {
 namespace {
 
 using Json = nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
 struct Flags {
   DType dtype = DType::kBF16;
-  int threads = 2;
+  int threads = BenchThreads();
   int64_t max_tokens = 1 << 20;
   int64_t max_cache_gib = 4;
   int64_t max_miss_tflop = 20;
@@ -71,39 +66,6 @@ bool ParseFlags(int argc, char** argv, Flags* flags) {
   return true;
 }
 
-std::string Processor() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (absl::StartsWith(line, "model name")) {
-      return line.substr(line.find(':') + 2);
-    }
-  }
-  return "unknown";
-}
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + values.size() / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-// Median over runs, as many as a second holds, 3 to `most`.
-template <class Function>
-double MedianSeconds(int most, const Function& run) {
-  std::vector<double> seconds;
-  double total = 0;
-  while (static_cast<int>(seconds.size()) < most &&
-         (seconds.size() < 3 || total < 1.0)) {
-    const auto begin = Clock::now();
-    run();
-    seconds.push_back(
-        std::chrono::duration<double>(Clock::now() - begin).count());
-    total += seconds.back();
-  }
-  return Median(std::move(seconds));
-}
-
 int64_t CacheBytes(const ModelConfig& config, DType dtype, int64_t tokens) {
   return SlotBytes(config, dtype, tokens) +
          HistoryPages(config, tokens) * HistoryPageBytes(config, dtype);
@@ -115,56 +77,31 @@ double MissFlops(const ModelConfig& config, int64_t tokens) {
   return static_cast<double>(tokens) * RowFlops(config, tokens / 2);
 }
 
-// One model with room for one sequence of `tokens` tokens and one more.
-class Measurement {
- public:
-  Measurement(const ModelConfig& config, const Flags& flags, int64_t tokens)
-      : tokens_(SeededTokens(1, tokens + 1, config.vocab_size)) {
-    ModelOptions options;
-    options.slots = 1;
-    options.max_context_tokens = tokens + 1;
-    options.history_tokens = tokens + 1;
-    options.max_syncs = 1;
-    auto cpu = CpuBackend::Create(MakeBackendShape(config, options),
-                                  flags.dtype, flags.threads);
-    TLIN_CHECK(cpu.ok());
-    auto backend = std::make_unique<SkippingBackend>(*std::move(cpu));
-    backend_ = backend.get();
-    model_ = MakeSeededModel(config, 1, options, std::move(backend));
+constexpr int kHits = 64;
+
+// One more token, `tokens` with it, over what is cached.
+double HitSeconds(BenchModel* model, int64_t tokens) {
+  std::vector<double> seconds;
+  while (static_cast<int>(seconds.size()) < kHits) {
+    // As many hits as end with `tokens` and begin near it.
+    const int64_t hits = std::clamp<int64_t>(tokens / 4, 1, kHits);
+    model->Place(1, tokens - hits);
+    for (int64_t i = 0; i < hits; ++i) {
+      seconds.push_back(Seconds([model] { model->Step(); }));
+    }
   }
+  return Median(std::move(seconds));
+}
 
-  // One of the last kHits tokens before `tokens`, with all before it cached.
-  double HitSeconds() {
-    SequenceDriver sequence(model_.get(), 0, size());
-    const int64_t cached = size() - 1 - kHits;
-    backend_->set_skip(true);
-    sequence.Feed(absl::MakeConstSpan(tokens_).first(cached));
-    backend_->set_skip(false);
-    int64_t next = cached;
-    const auto hit = [&] {
-      sequence.Feed(absl::MakeConstSpan(tokens_).subspan(next++, 1));
-    };
-    hit();  // not timed: the first touch of the weights
-    return MedianSeconds(kHits - 1, hit);
-  }
-
-  // The token after `tokens`, with nothing cached but token ids.
-  double MissSeconds() {
-    return MedianSeconds(10, [this] {
-      SequenceDriver sequence(model_.get(), 0, size());
-      sequence.Feed(tokens_);
-    });
-  }
-
- private:
-  static constexpr int kHits = 64;
-
-  int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
-
-  const std::vector<TokenId> tokens_;
-  SkippingBackend* backend_;  // the model's
-  std::unique_ptr<Model> model_;
-};
+// The token after `tokens`, with nothing cached but token ids.
+double MissSeconds(Model* model, const ModelConfig& config, int64_t tokens) {
+  const std::vector<TokenId> ids =
+      SeededTokens(1, tokens + 1, config.vocab_size);
+  return MedianSeconds(1, 10, 3.0, [&] {
+    SequenceDriver sequence(model, 0, tokens + 1);
+    sequence.Feed(ids);
+  });
+}
 
 Json Point(Architecture architecture, int64_t tokens, const Flags& flags) {
   const ModelConfig config = PaperConfig(architecture);
@@ -174,11 +111,12 @@ Json Point(Architecture architecture, int64_t tokens, const Flags& flags) {
   const int64_t bytes = CacheBytes(config, flags.dtype, tokens);
   point["cache_bytes"] = bytes;
   if (bytes > flags.max_cache_gib << 30) return point;
-  Measurement measurement(config, flags, tokens);
-  point["hit_seconds"] = measurement.HitSeconds();
+  BenchModel model(config, flags.dtype, flags.threads, 1, tokens + 1);
+  point["hit_seconds"] = HitSeconds(&model, tokens);
+  model.Clear();
   if (MissFlops(config, tokens) <=
       static_cast<double>(flags.max_miss_tflop) * 1e12) {
-    point["miss_seconds"] = measurement.MissSeconds();
+    point["miss_seconds"] = MissSeconds(model.model(), config, tokens);
   }
   return point;
 }
@@ -194,12 +132,12 @@ void AddSpeedUps(const Json& baseline, Json* point) {
 
 int Run(const Flags& flags) {
   Json result;
-  result["processor"] = Processor();
+  result["processor"] = ProcessorName();
   result["threads"] = flags.threads;
   result["dtype"] = DTypeName(flags.dtype);
   result["parameters"] =
       PaperConfig(Architecture::kTConstFormer).ParameterCount();
-  for (int64_t tokens = 256; tokens <= flags.max_tokens; tokens *= 4) {
+  for (int64_t tokens = 1; tokens <= flags.max_tokens; tokens *= 4) {
     const Json baseline = Point(Architecture::kTransformer, tokens, flags);
     result["points"].push_back(baseline);
     for (const Architecture architecture :

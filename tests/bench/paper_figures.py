@@ -7,10 +7,13 @@ import json
 import pathlib
 import sys
 
-import matplotlib
+try:
+    import matplotlib
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+except ImportError:
+    sys.exit("paper_figures.py: no plots are drawn: matplotlib is missing (pip install matplotlib)")
 
 COLOURS = {"transformer": "tab:red", "tlinformer": "tab:blue", "tconstformer": "tab:green"}
 PANELS = [
