@@ -1,7 +1,9 @@
 #include "engine/model/state_cache.h"
 
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/status_macros.h"
 #include "engine/model/cost_model.h"
 
 namespace tlin {
@@ -25,13 +27,24 @@ absl::StatusOr<std::unique_ptr<StateCache>> StateCache::Create(
     int64_t history_tokens, Backend* backend) {
   std::unique_ptr<StateCache> cache(
       new StateCache(config, backend->dtype(), slots, max_context_tokens));
-  TLIN_ASSIGN_OR_RETURN(cache->slot_memory_,
-                        backend->Allocate(slots * cache->slot_bytes_));
+  const int64_t slots_bytes = slots * cache->slot_bytes_;
+  auto slot_memory = backend->Allocate(slots_bytes);
+  if (!slot_memory.ok()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("--max_sessions: no memory for ", slots, " slots of ",
+                     cache->slot_bytes_, " bytes"));
+  }
+  cache->slot_memory_ = *std::move(slot_memory);
   cache->pages_ = HistoryPages(config, history_tokens);
-  TLIN_ASSIGN_OR_RETURN(
-      cache->page_memory_,
-      backend->Allocate(cache->pages_ *
-                        HistoryPageBytes(config, backend->dtype())));
+  const int64_t pages_bytes =
+      cache->pages_ * HistoryPageBytes(config, backend->dtype());
+  auto page_memory = backend->Allocate(pages_bytes);
+  if (!page_memory.ok()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("--history_tokens: no memory for a history of ",
+                     history_tokens, " tokens, ", pages_bytes, " bytes"));
+  }
+  cache->page_memory_ = *std::move(page_memory);
   for (int64_t page = cache->pages_ - 1; page >= 0; --page) {
     cache->free_pages_.push_back(static_cast<int32_t>(page));
   }

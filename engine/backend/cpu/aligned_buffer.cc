@@ -52,7 +52,11 @@ absl::StatusOr<AlignedBuffer> AlignedBuffer::Allocate(int64_t bytes) {
   if (alignment == kLargePage) {
     madvise(memory, rounded, MADV_HUGEPAGE);  // a wish: failing changes nothing
   }
-  std::memset(memory, 0, rounded == 0 ? alignment : rounded);
+  // Whole pages that are given back read as zero, and take no memory until they
+  // are written: most of a history pool never is.
+  if (alignment != kLargePage || madvise(memory, rounded, MADV_DONTNEED) != 0) {
+    std::memset(memory, 0, rounded == 0 ? alignment : rounded);
+  }
   AlignedBuffer buffer;
   buffer.data_ = static_cast<std::byte*>(memory);
   buffer.size_ = bytes;
