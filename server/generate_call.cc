@@ -57,6 +57,8 @@ void GenerateCall::OnStarted(const Started& started) {
   {
     absl::MutexLock lock(&mutex_);
     started_ = started;
+    usage_.prompt_tokens = started.prompt_tokens;
+    usage_.cached_tokens = started.cached_tokens;
   }
   Pump();
 }
@@ -64,6 +66,7 @@ void GenerateCall::OnStarted(const Started& started) {
 void GenerateCall::OnChunk(Chunk chunk) {
   {
     absl::MutexLock lock(&mutex_);
+    usage_.generated_tokens += static_cast<int64_t>(chunk.token_ids.size());
     if (gone_) return;
     pending_.Add(std::move(chunk));
   }
@@ -162,6 +165,7 @@ void GenerateCall::OnDone() {
   {
     absl::MutexLock lock(&mutex_);
     record.status = error_;
+    record.usage = usage_;
     if (finished_.has_value()) {
       record.usage = finished_->usage;
       record.timing = finished_->timing;

@@ -85,6 +85,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::optional<Started> started_ ABSL_GUARDED_BY(mutex_);
   PendingChunks pending_ ABSL_GUARDED_BY(mutex_);
   std::optional<Finished> finished_ ABSL_GUARDED_BY(mutex_);
+  Usage usage_ ABSL_GUARDED_BY(mutex_);         // so far, for the log
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // not OK: instead of finished_
 };
 

@@ -252,6 +252,10 @@ TEST_F(GenerateCallTest, CancelReachesTheEngineAndTheCallEndsOnce) {
   seen.sink->OnChunk({"too late", {3}, {}});
   seen.sink->OnError(absl::CancelledError("the client went away"));
   EXPECT_TRUE(server_.server->WaitForCalls(absl::Minutes(1)));
+  ASSERT_EQ(server_.logger.lines().size(), 1u);
+  EXPECT_THAT(server_.logger.lines()[0],
+              HasSubstr("\"prompt_tokens\":3,\"generated_tokens\":1"))
+      << "the log says what was done for nobody";
 }
 
 TEST_F(GenerateCallTest, CancelRacesWithFinish) {
