@@ -151,7 +151,7 @@ class HostileTest(unittest.TestCase):
             codes = set(pool.map(send, range(12)))
         self.assertLessEqual(codes, {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED})
         if not SANITIZED:
-            self.assertLess(peak[0] - self.resident, 400 * MB)
+            self.assertLess(peak[0] - self.resident, 300 * MB)
 
     def test_bytes_that_are_no_message(self):
         draw = random.Random(13)

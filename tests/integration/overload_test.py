@@ -17,9 +17,12 @@ class OverloadTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.model = tiny_model.write(scratch_path("model"))
+        # For long answers: it syncs seldom.
+        cls.wide_model = tiny_model.write(scratch_path("model"),
+                                          {**tiny_model.TINY, "generation_window": 1024})
 
-    def daemon(self, *flags):
-        daemon = self.enterContext(Tlind(self.model, *flags))
+    def daemon(self, *flags, model=None):
+        daemon = self.enterContext(Tlind(model or self.model, *flags))
         self.addCleanup(self.check_the_end, daemon)
         return daemon
 
@@ -125,7 +128,7 @@ class OverloadTest(unittest.TestCase):
         self.expect_cancelled(daemon, 3)
 
     def test_a_reader_who_stalls_gets_it_all_later_and_holds_no_slot(self):
-        daemon = self.daemon("--max_sessions=1")
+        daemon = self.daemon("--max_sessions=1", model=self.wide_model)
         resident = daemon.resident_bytes()
         stalled = self.start(daemon, max_new_tokens=30_000, seed=7)
         self.wait_for(daemon, "tlin_generated_tokens_total", 30_000)
