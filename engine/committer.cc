@@ -1,7 +1,5 @@
 #include "engine/committer.h"
 
-#include <utility>
-
 namespace tlin {
 namespace {
 
@@ -90,7 +88,11 @@ void Committer::SendHeld(Sequence* sequence) {
 }
 
 void Committer::Send(Sequence* sequence) {
-  sequence->sink().OnChunk(std::exchange(sequence->pending, Chunk()));
+  Chunk& pending = sequence->pending;
+  sequence->sink().OnChunk(pending);
+  pending.text.clear();
+  pending.token_ids.clear();
+  pending.logprobs.clear();
 }
 
 }  // namespace tlin

@@ -71,8 +71,10 @@ class TokenSink {
 
   // The request got a slot.
   virtual void OnStarted(const Started& started) = 0;
-  // The sink merges what its reader has not taken yet.
-  virtual void OnChunk(Chunk chunk) = 0;
+  // The sink copies what it needs: the engine fills the same chunk again, so
+  // that a token takes nothing from the heap. It merges what its reader has not
+  // taken yet.
+  virtual void OnChunk(const Chunk& chunk) = 0;
   virtual void OnFinished(const Finished& finished) = 0;
   // DEADLINE_EXCEEDED: passed before the first token. CANCELLED: the caller
   // asked for it. UNAVAILABLE: the engine stops. INTERNAL: the model failed.

@@ -63,12 +63,12 @@ void GenerateCall::OnStarted(const Started& started) {
   Pump();
 }
 
-void GenerateCall::OnChunk(Chunk chunk) {
+void GenerateCall::OnChunk(const Chunk& chunk) {
   {
     absl::MutexLock lock(&mutex_);
     usage_.generated_tokens += static_cast<int64_t>(chunk.token_ids.size());
     if (gone_) return;
-    pending_.Add(std::move(chunk));
+    pending_.Add(chunk);
   }
   Pump();
 }

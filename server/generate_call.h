@@ -38,7 +38,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // TokenSink: engine thread.
   void OnStarted(const Started& started) override ABSL_LOCKS_EXCLUDED(mutex_);
-  void OnChunk(Chunk chunk) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnChunk(const Chunk& chunk) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnFinished(const Finished& finished) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   void OnError(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mutex_);

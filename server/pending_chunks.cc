@@ -1,6 +1,5 @@
 #include "server/pending_chunks.h"
 
-#include <iterator>
 #include <utility>
 
 namespace tlin {
@@ -15,24 +14,23 @@ size_t WireBytes(const Chunk& chunk) {
 }
 
 template <typename T>
-void MoveAppend(std::vector<T>* from, std::vector<T>* to) {
-  to->insert(to->end(), std::make_move_iterator(from->begin()),
-             std::make_move_iterator(from->end()));
+void Append(const std::vector<T>& from, std::vector<T>* to) {
+  to->insert(to->end(), from.begin(), from.end());
 }
 
 }  // namespace
 
-void PendingChunks::Add(Chunk chunk) {
+void PendingChunks::Add(const Chunk& chunk) {
   const size_t bytes = WireBytes(chunk);
   if (chunks_.empty() || last_bytes_ >= kMaxChunkBytes) {
-    chunks_.push_back(std::move(chunk));
+    chunks_.push_back(chunk);
     last_bytes_ = bytes;
     return;
   }
   Chunk& last = chunks_.back();
   last.text += chunk.text;
-  MoveAppend(&chunk.token_ids, &last.token_ids);
-  MoveAppend(&chunk.logprobs, &last.logprobs);
+  Append(chunk.token_ids, &last.token_ids);
+  Append(chunk.logprobs, &last.logprobs);
   last_bytes_ += bytes;
 }
 

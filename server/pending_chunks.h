@@ -20,7 +20,7 @@ class PendingChunks {
  public:
   static constexpr size_t kMaxChunkBytes = 256 << 10;
 
-  void Add(Chunk chunk);
+  void Add(const Chunk& chunk);
   bool empty() const { return chunks_.empty(); }
   // REQUIRES: !empty().
   Chunk Take();

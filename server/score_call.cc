@@ -1,6 +1,5 @@
 #include "server/score_call.h"
 
-#include <iterator>
 #include <utility>
 
 #include "engine/base/status_macros.h"
@@ -51,9 +50,8 @@ absl::Status ScoreCall::Submit(const grpc::CallbackServerContext& context,
 
 void ScoreCall::OnStarted(const Started&) {}
 
-void ScoreCall::OnChunk(Chunk chunk) {
-  tokens_.insert(tokens_.end(), std::make_move_iterator(chunk.logprobs.begin()),
-                 std::make_move_iterator(chunk.logprobs.end()));
+void ScoreCall::OnChunk(const Chunk& chunk) {
+  tokens_.insert(tokens_.end(), chunk.logprobs.begin(), chunk.logprobs.end());
 }
 
 void ScoreCall::OnFinished(const Finished& finished) {

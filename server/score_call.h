@@ -31,7 +31,7 @@ class ScoreCall final : public grpc::ServerUnaryReactor, public TokenSink {
 
   // TokenSink: engine thread.
   void OnStarted(const Started& started) override;
-  void OnChunk(Chunk chunk) override;
+  void OnChunk(const Chunk& chunk) override;
   void OnFinished(const Finished& finished) override;
   void OnError(const absl::Status& status) override;
 

@@ -1,7 +1,5 @@
 #include "tests/testing/recording_sink.h"
 
-#include <utility>
-
 namespace tlin {
 
 void RecordingSink::Expect(bool condition, const char* fault) {
@@ -15,7 +13,7 @@ void RecordingSink::OnStarted(const Started& started) {
   start_ = started;
 }
 
-void RecordingSink::OnChunk(Chunk chunk) {
+void RecordingSink::OnChunk(const Chunk& chunk) {
   {
     absl::MutexLock lock(&mutex_);
     Expect(start_.has_value(), "a chunk before the start");

@@ -22,7 +22,7 @@ class RecordingSink final : public TokenSink {
   std::function<void(const Chunk&)> on_chunk;
 
   void OnStarted(const Started& started) override;
-  void OnChunk(Chunk chunk) override;
+  void OnChunk(const Chunk& chunk) override;
   void OnFinished(const Finished& finished) override;
   void OnError(const absl::Status& status) override;
 
