@@ -18,7 +18,7 @@ std::unique_ptr<Sequence> AdmissionQueue::Take(Map::iterator it) {
   return sequence;
 }
 
-std::unique_ptr<Sequence> AdmissionQueue::PopNext(const Fits& fits) {
+std::unique_ptr<Sequence> AdmissionQueue::PopNext(Predicate fits) {
   if (waiting_.empty()) return nullptr;
   const auto first = waiting_.begin();
   if (fits(*first->second.sequence)) return Take(first);
@@ -36,7 +36,7 @@ std::unique_ptr<Sequence> AdmissionQueue::PopFirst() {
 }
 
 std::vector<std::unique_ptr<Sequence>> AdmissionQueue::Extract(
-    const Fits& ended) {
+    Predicate ended) {
   std::vector<std::unique_ptr<Sequence>> out;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     const auto next = std::next(it);

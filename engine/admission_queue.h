@@ -3,12 +3,12 @@
 #define TLIN_ENGINE_ADMISSION_QUEUE_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "engine/sequence.h"
 
@@ -26,17 +26,17 @@ inline constexpr int32_t kMaxOvertakes = 16;
 // Engine thread only.
 class AdmissionQueue {
  public:
-  using Fits = std::function<bool(const Sequence&)>;
+  using Predicate = absl::FunctionRef<bool(const Sequence&)>;
 
   void Push(std::unique_ptr<Sequence> sequence);
 
   // The next to admit, or null: nobody fits, or the first has been overtaken
   // often enough. O(waiting) where the first does not fit.
-  std::unique_ptr<Sequence> PopNext(const Fits& fits);
+  std::unique_ptr<Sequence> PopNext(Predicate fits);
   // The first in order, whether it fits or not; null when empty.
   std::unique_ptr<Sequence> PopFirst();
   // Takes out all of which `ended` is true.
-  std::vector<std::unique_ptr<Sequence>> Extract(const Fits& ended);
+  std::vector<std::unique_ptr<Sequence>> Extract(Predicate ended);
 
   bool empty() const { return waiting_.empty(); }
   int64_t size() const { return static_cast<int64_t>(waiting_.size()); }

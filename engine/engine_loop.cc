@@ -69,6 +69,9 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
       committer_(model->info().vocab_size, listener) {
   active_.reserve(by_slot_.size());
   runnables_.reserve(by_slot_.size());
+  plan_.decode.reserve(by_slot_.size());
+  plan_.fill.reserve(by_slot_.size());
+  plan_.sync.reserve(by_slot_.size());
 }
 
 void EngineLoop::Step(std::vector<Ticket>* tickets) {

@@ -74,22 +74,23 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
       LoadTokenizer(loaded.config, directory + "/tokenizer.json"));
   TLIN_ASSIGN_OR_RETURN(const ModelOptions model_options,
                         MakeModelOptions(loaded.config, options));
+  const std::string weights_path = directory + "/model.safetensors";
+  TLIN_ASSIGN_OR_RETURN(std::unique_ptr<SafetensorsFile> file,
+                        SafetensorsFile::Open(weights_path));
+  // Before anything is allocated by the config's numbers.
+  TLIN_RETURN_IF_ERROR(
+      CheckTensors(loaded.config, file->tensors(), weights_path));
   TLIN_ASSIGN_OR_RETURN(
       std::unique_ptr<Backend> backend,
       MakeBackend(options.device, options.dtype,
                   MakeBackendShape(loaded.config, model_options),
                   BackendOptions{options.threads}));
-  const std::string weights_path = directory + "/model.safetensors";
-  ModelWeights weights;
-  {
-    // Let go tensor by tensor: weights are never in memory twice.
-    TLIN_ASSIGN_OR_RETURN(const std::unique_ptr<SafetensorsFile> file,
-                          SafetensorsFile::Open(weights_path));
-    TLIN_ASSIGN_OR_RETURN(
-        weights,
-        MakeWeights(loaded.config, file->tensors(), weights_path, backend.get(),
-                    [&file](const HostTensor& tensor) { file->Drop(tensor); }));
-  }
+  // Let go tensor by tensor: weights are never in memory twice.
+  TLIN_ASSIGN_OR_RETURN(
+      ModelWeights weights,
+      MakeWeights(loaded.config, file->tensors(), weights_path, backend.get(),
+                  [&file](const HostTensor& tensor) { file->Drop(tensor); }));
+  file.reset();
   TLIN_ASSIGN_OR_RETURN(loaded.model,
                         Model::Create(loaded.config, model_options,
                                       std::move(weights), std::move(backend)));

@@ -57,6 +57,8 @@ void Scheduler::Plan(absl::Span<const Runnable> runnables, StepPlan* plan) {
 void Scheduler::Sort(absl::Span<const Runnable> runnables) {
   decode_.clear();
   bulk_.clear();
+  decode_.reserve(runnables.size());
+  bulk_.reserve(runnables.size());
   planned_.assign(runnables.size(), -1);
   units_left_ = bounds_.step_units;
   logit_rows_left_ = bounds_.max_logit_rows;

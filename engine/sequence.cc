@@ -12,6 +12,8 @@ using Phase = Sequence::Phase;
 
 // New tokens for which room is made at once; more double the room as they come.
 constexpr int64_t kReservedTokens = 4096;
+// Of a chunk that waits for its text to be decided.
+constexpr size_t kReservedChunkTokens = 64;
 
 bool IsLegal(Phase from, Phase to) {
   if (to == Phase::kFinished) return from != Phase::kFinished;
@@ -83,6 +85,7 @@ void Sequence::Admit(SlotLease lease, absl::Time now, int64_t step) {
   if (!scoring()) {
     tokens_.reserve(
         static_cast<size_t>(std::min(max_tokens_, prompt + kReservedTokens)));
+    pending.token_ids.reserve(kReservedChunkTokens);
     if (HasPenalties(request().sampling)) counts.AddPrompt(tokens_);
     if (shape_.window > 0 && prompt > shape_.window) {
       const int64_t rest = prompt % shape_.window;

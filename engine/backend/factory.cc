@@ -13,15 +13,8 @@
 namespace tlin {
 namespace {
 
-// bf16 halves what a step reads; widening it costs a shift, which AVX-512 and
-// arm64 hide behind the loads.
-DType FastestDType() {
-  constexpr int64_t kWide = HWY_AVX3 | HWY_AVX3_DL | HWY_NEON;
-  return (hwy::SupportedTargets() & kWide) != 0 ? DType::kBF16 : DType::kF32;
-}
-
 absl::StatusOr<DType> ParseDType(absl::string_view dtype) {
-  if (dtype == "auto") return FastestDType();
+  if (dtype == "auto") return AutoDType(hwy::SupportedTargets());
   if (dtype == "f32") return DType::kF32;
   if (dtype == "bf16") return DType::kBF16;
   return absl::InvalidArgumentError(
@@ -29,6 +22,11 @@ absl::StatusOr<DType> ParseDType(absl::string_view dtype) {
 }
 
 }  // namespace
+
+DType AutoDType(int64_t targets) {
+  constexpr int64_t kWide = HWY_AVX3 | HWY_AVX3_DL | HWY_NEON;
+  return (targets & kWide) != 0 ? DType::kBF16 : DType::kF32;
+}
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
     absl::string_view device, absl::string_view dtype,

@@ -10,6 +10,11 @@
 
 namespace tlin {
 
+// What `--dtype=auto` means on a processor with these of Highway's targets:
+// bf16 where AVX-512 or arm64's NEON widen it in the shadow of the loads, f32
+// elsewhere. Pure.
+DType AutoDType(int64_t targets);
+
 struct BackendOptions {
   int threads = 0;  // CPU workers; 0: as many as the process may use
 };

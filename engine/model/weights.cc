@@ -39,36 +39,6 @@ bool IsIgnored(absl::string_view name) {
          absl::EndsWith(name, "rope.inv_freq");
 }
 
-absl::Status CheckTensors(const ModelConfig& config, const TensorMap& tensors,
-                          absl::string_view file) {
-  const std::vector<TensorShape> expected = ExpectedTensors(config);
-  for (const TensorShape& tensor : expected) {
-    const auto found = tensors.find(tensor.name);
-    if (found == tensors.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(file, ": tensor \"", tensor.name, "\" is missing: want ",
-                       ShapeText(tensor.shape)));
-    }
-    if (found->second.shape != tensor.shape) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          file, ": tensor \"", tensor.name, "\" has shape ",
-          ShapeText(found->second.shape), ": want ", ShapeText(tensor.shape)));
-    }
-  }
-  for (const auto& [name, tensor] : tensors) {
-    const bool known = std::binary_search(
-        expected.begin(), expected.end(), TensorShape{name, {}},
-        [](const TensorShape& a, const TensorShape& b) {
-          return a.name < b.name;
-        });
-    if (!known && !IsIgnored(name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          file, ": tensor \"", name, "\" is none of this architecture's"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 void VisitAll(const TensorMap& tensors, const std::string& prefix,
               const TensorVisitor& visitor) {
   if (visitor == nullptr) return;
@@ -179,6 +149,36 @@ std::vector<TensorShape> ExpectedTensors(const ModelConfig& config) {
               return a.name < b.name;
             });
   return tensors;
+}
+
+absl::Status CheckTensors(const ModelConfig& config, const TensorMap& tensors,
+                          absl::string_view file) {
+  const std::vector<TensorShape> expected = ExpectedTensors(config);
+  for (const TensorShape& tensor : expected) {
+    const auto found = tensors.find(tensor.name);
+    if (found == tensors.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file, ": tensor \"", tensor.name, "\" is missing: want ",
+                       ShapeText(tensor.shape)));
+    }
+    if (found->second.shape != tensor.shape) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          file, ": tensor \"", tensor.name, "\" has shape ",
+          ShapeText(found->second.shape), ": want ", ShapeText(tensor.shape)));
+    }
+  }
+  for (const auto& [name, tensor] : tensors) {
+    const bool known = std::binary_search(
+        expected.begin(), expected.end(), TensorShape{name, {}},
+        [](const TensorShape& a, const TensorShape& b) {
+          return a.name < b.name;
+        });
+    if (!known && !IsIgnored(name)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          file, ": tensor \"", name, "\" is none of this architecture's"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ModelWeights> MakeWeights(const ModelConfig& config,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/backend/backend.h"
@@ -36,8 +37,13 @@ std::vector<TensorShape> ExpectedTensors(const ModelConfig& config);
 
 // INVALID_ARGUMENT for missing, extra and misshapen tensors; the message names
 // `file`, the tensor and what was expected. `lm_head` and `inv_freq` are
-// ignored. `done` is called with tensors that are not needed any more, so that
-// a file's pages can go as its weights come.
+// ignored. Where it is OK, the file has data for every number of the config
+// that sizes weights.
+absl::Status CheckTensors(const ModelConfig& config, const TensorMap& tensors,
+                          absl::string_view file);
+
+// Errors as CheckTensors. `done` is called with tensors that are not needed any
+// more, so that a file's pages can go as its weights come.
 absl::StatusOr<ModelWeights> MakeWeights(const ModelConfig& config,
                                          const TensorMap& tensors,
                                          absl::string_view file,

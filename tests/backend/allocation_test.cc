@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "tests/backend/allocation_counter.h"
+#include "tests/testing/allocation_counter.h"
 #include "tests/backend/backend_fixture.h"
 
 namespace tlin {

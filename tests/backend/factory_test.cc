@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 namespace tlin {
 namespace {
@@ -18,7 +19,17 @@ TEST(FactoryTest, MakesTheCpuBackend) {
   }
   EXPECT_EQ(MakeBackend("cpu", "bf16", kShape, {2}).value()->dtype(),
             DType::kBF16);
-  EXPECT_TRUE(MakeBackend("cpu", "auto", kShape, {1}).ok());
+}
+
+TEST(FactoryTest, AutoIsBf16WhereTheProcessorHasTheInstructions) {
+  EXPECT_EQ(AutoDType(HWY_SCALAR), DType::kF32);
+  EXPECT_EQ(AutoDType(HWY_SSE4 | HWY_AVX2), DType::kF32);
+  EXPECT_EQ(AutoDType(HWY_SSE4 | HWY_AVX2 | HWY_AVX3), DType::kBF16);
+  EXPECT_EQ(AutoDType(HWY_SSE4 | HWY_AVX2 | HWY_AVX3 | HWY_AVX3_DL),
+            DType::kBF16);
+  EXPECT_EQ(AutoDType(HWY_NEON), DType::kBF16);
+  EXPECT_EQ(MakeBackend("cpu", "auto", kShape, {1}).value()->dtype(),
+            AutoDType(hwy::SupportedTargets()));
 }
 
 TEST(FactoryTest, NamesTheFlagThatIsWrong) {

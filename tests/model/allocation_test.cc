@@ -3,38 +3,12 @@
 // operator new.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
+#include <algorithm>
 #include <vector>
 
+#include "tests/testing/allocation_counter.h"
 #include "tests/testing/model_driver.h"
 #include "tests/testing/seeded_weights.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-
-void* Allocate(size_t bytes, size_t alignment) {
-  ++allocations;
-  void* const memory = std::aligned_alloc(
-      alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-}  // namespace
-
-void* operator new(size_t bytes) { return Allocate(bytes, 16); }
-void* operator new(size_t bytes, std::align_val_t alignment) {
-  return Allocate(bytes, static_cast<size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
 
 namespace tlin {
 namespace {
@@ -77,11 +51,11 @@ TEST_P(AllocationTest, AStepTakesNothingFromTheHeap) {
     if (config.has_windows()) model->BeginSync(7, tokens);
     LogitRows logits;
 
-    const int64_t before = allocations;
+    const int64_t before = AllocationCount();
     bool ok = model->Run(fill, &logits).ok();
     while (model->SyncUnitsLeft(7) > 0) ok &= model->Run(sync, &logits).ok();
     for (int i = 0; i < 60; ++i) ok &= model->Run(decode, &logits).ok();
-    EXPECT_EQ(allocations - before, 0);
+    EXPECT_EQ(AllocationCount() - before, 0);
     EXPECT_TRUE(ok);
     for (SlotId slot = 0; slot < 8; ++slot) model->Close(slot);
   }
@@ -94,6 +68,55 @@ INSTANTIATE_TEST_SUITE_P(Architectures, AllocationTest,
                          [](const auto& info) {
                            return ArchitectureName(info.param);
                          });
+
+// A session from its opening to its first token, a sync of the whole history
+// among it: nothing but the caller's token ids is there for each token.
+TEST(ConstantCacheTest, ASessionTakesNothingAtAnyLength) {
+  ModelConfig config;
+  config.architecture = Architecture::kTConstFormer;
+  config.vocab_size = 100;
+  config.n_embd = 24;
+  config.n_head = 2;
+  config.n_block = 2;
+  config.block_depth = 3;
+  config.history_window = 40;
+  config.generation_window = 50;
+  ModelOptions options;
+  options.slots = 2;
+  options.max_context_tokens = 200000;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const auto model = MakeSeededModel(config, 1, options, dtype);
+    const ModelMemory memory = model->memory();
+    const auto tokens = SeededTokens(1, 100001, config.vocab_size);
+    for (const int64_t history : {1000, 100000}) {
+      StepPlan sync, fill;
+      sync.sync.push_back({0, 1000});
+      fill.fill.push_back(
+          {0, {&tokens[history], 1}, WindowRows::Logits::kLast});
+      LogitRows logits;
+      const int64_t allocations = AllocationCount();
+      const int64_t heap = HeapBytes();
+      model->Open(0, history + 1);
+      model->BeginSync(0, absl::MakeConstSpan(tokens).first(history));
+      bool ok = true;
+      int64_t most = heap;
+      while (model->SyncUnitsLeft(0) > 0) {
+        ok &= model->Run(sync, &logits).ok();
+        most = std::max(most, HeapBytes());
+      }
+      ok &= model->Run(fill, &logits).ok();
+      most = std::max(most, HeapBytes());
+      EXPECT_TRUE(ok);
+      EXPECT_EQ(AllocationCount() - allocations, 0) << history;
+      EXPECT_EQ(most - heap, 0) << history;
+      const ModelMemory now = model->memory();
+      EXPECT_EQ(now.session_cache, memory.session_cache);
+      EXPECT_EQ(now.workspace, memory.workspace);
+      EXPECT_EQ(now.history, 0);
+      model->Close(0);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace tlin
