@@ -58,8 +58,9 @@ absl::StatusOr<DType> ReadDType(const Json& entry) {
   if (*found == "F32") return DType::kF32;
   if (*found == "F16") return DType::kF16;
   if (*found == "BF16") return DType::kBF16;
-  return absl::InvalidArgumentError(
-      absl::StrCat("has dtype ", found->dump(), ": want F32, F16 or BF16"));
+  const auto& shown = found->get_ref<const std::string&>();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "has dtype ", shown.substr(0, 16), ": want F32, F16 or BF16"));
 }
 
 // Non-negative integers of a JSON array.
@@ -68,14 +69,17 @@ absl::StatusOr<std::vector<int64_t>> ReadIntegers(const Json& entry,
                                                   size_t most) {
   const auto found = entry.find(field);
   if (found == entry.end() || !found->is_array() || found->size() > most) {
-    return absl::InvalidArgumentError(absl::StrCat("has no valid ", field));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "has no valid ", field, ": want an array of at most ", most));
   }
   std::vector<int64_t> integers;
   for (const Json& value : *found) {
     if (!value.is_number_unsigned() ||
         value.get<uint64_t>() > static_cast<uint64_t>(kMaxElements)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("has ", value.dump(), " in its ", field));
+      // Only a number is shown: what else stands there may be long.
+      return absl::InvalidArgumentError(absl::StrCat(
+          "has ", value.is_number() ? value.dump() : value.type_name(),
+          " in its ", field, ": want integers from 0 to ", kMaxElements));
     }
     integers.push_back(static_cast<int64_t>(value.get<uint64_t>()));
   }
@@ -98,7 +102,9 @@ absl::StatusOr<std::pair<HostTensor, Range>> ReadEntry(const Json& entry,
   int64_t elements = 1;
   for (const int64_t dimension : tensor.shape) {
     if (dimension != 0 && elements > kMaxElements / dimension) {
-      return absl::InvalidArgumentError("has an absurdly large shape");
+      return absl::InvalidArgumentError(
+          absl::StrCat("has an absurdly large shape: want at most ",
+                       kMaxElements, " elements"));
     }
     elements *= dimension;
   }
@@ -173,9 +179,14 @@ absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const std::byte> file,
         return true;
       },
       /*allow_exceptions=*/false);
-  if (!parsed.is_object() || names.size() > kMaxTensors) {
+  if (!parsed.is_object()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": offset 8: the header is not a JSON object"));
+  }
+  if (static_cast<int64_t>(names.size()) > kMaxTensors) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": offset 8: names ", names.size(),
+                     " tensors: at most ", kMaxTensors, " are read"));
   }
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/model/cost_model.h"
 #include "engine/model/model.h"
@@ -111,10 +112,21 @@ TEST(SafetensorsTest, EachFaultIsNamed) {
       {"[]", "not a JSON object"},
       {"{" + good + "," + good + "}", "\"x\" is there twice"},
       {"{" + good + R"(,"y":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
-       "overlaps"},
-      {R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", "dtype"},
-      {R"({"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", "want 12"},
-      {R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,8]}})", "shape"},
+       "\"y\" at offset 4 overlaps \"x\""},
+      {R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})",
+       "\"x\" has dtype I64: want F32, F16 or BF16"},
+      {R"({"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})",
+       "\"x\" spans 8 bytes at offset 0: its shape and dtype want 12"},
+      {R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,8]}})",
+       "\"x\" has -1 in its shape: want"},
+      {R"({"x":{"dtype":"F32","shape":["a"],"data_offsets":[0,8]}})",
+       "\"x\" has string in its shape: want"},
+      {R"({"x":{"dtype":"F32","shape":[2]}})",
+       "\"x\" has no valid data_offsets: want"},
+      {R"({"x":{"dtype":"F32","data_offsets":[0,8]}})",
+       "\"x\" has no valid shape: want"},
+      {R"({"x":{"shape":[2],"data_offsets":[0,8]}})", "\"x\" has no dtype"},
+      {R"({"x":7})", "\"x\" is not a JSON object"},
       {R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})",
        "data_offsets"},
       {R"({"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})",
@@ -134,6 +146,11 @@ TEST(SafetensorsTest, EachFaultIsNamed) {
     EXPECT_FALSE(
         ParseSafetensors(absl::MakeConstSpan(whole).first(size), "w").ok());
   }
+  std::string many = "{";
+  for (int i = 0; i <= 1 << 17; ++i) absl::StrAppend(&many, "\"", i, "\":0,");
+  many.back() = '}';
+  EXPECT_THAT(ParseSafetensors(File(many, 0), "w").status().message(),
+              HasSubstr("names 131073 tensors: at most 131072"));
   std::vector<std::byte> huge(8, std::byte{0xff});
   EXPECT_THAT(ParseSafetensors(huge, "w").status().message(),
               HasSubstr("offset 0"));

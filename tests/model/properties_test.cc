@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "engine/model/cost_model.h"
@@ -147,6 +149,40 @@ TEST_P(ModelPropertiesTest, UnitsAreKnownBeforehandAndFallToZero) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, ModelPropertiesTest, testing::Range(1u, 26u));
+
+// What the random configurations are there for.
+TEST(RandomConfigTest, TheSeedsReachEveryKindOfShape) {
+  std::map<std::string, int> seen;
+  for (uint32_t seed = 1; seed <= 25; ++seed) {
+    const ModelConfig c = RandomConfig(seed);
+    ++seen[ArchitectureName(c.architecture)];
+    seen["head 36"] += c.head_size() == 36;
+    if (!c.has_windows()) continue;
+    seen["auto"] += c.history_window == 0;
+    seen["one block"] += c.n_block == 1;
+    seen["three blocks"] += c.n_block == 3;
+    seen["depth 2"] += c.block_depth == 2;
+    seen["depth 4"] += c.block_depth == 4;
+    seen["W_oh < W_og"] += c.history_window < c.generation_window;
+    seen["W_oh > W_og"] += c.history_window > c.generation_window;
+  }
+  EXPECT_EQ(seen.size(), 11u);
+  for (const auto& [what, times] : seen) EXPECT_GT(times, 1) << what;
+}
+
+TEST(ModelMemoryTest, Bf16HalvesWeightsAndState) {
+  ModelConfig config = RandomConfig(3);
+  ModelOptions options = SmallOptions();
+  const ModelMemory f32 = MakeSeededModel(config, 1, options)->memory();
+  const ModelMemory bf16 =
+      MakeSeededModel(config, 1, options, DType::kBF16)->memory();
+  EXPECT_EQ(bf16.session_cache_bytes,
+            SlotBytes(config, DType::kBF16, options.max_context_tokens));
+  EXPECT_LT(bf16.session_cache_bytes, f32.session_cache_bytes * 6 / 10);
+  EXPECT_EQ(bf16.history, HistoryPages(config, options.history_tokens) *
+                              HistoryPageBytes(config, DType::kBF16));
+  EXPECT_LT(bf16.weights, f32.weights * 7 / 10);
+}
 
 TEST(ModelMemoryTest, NothingButTokenIdsGrowsWithATConstFormersHistory) {
   ModelConfig config = RandomConfig(2);
