@@ -49,6 +49,21 @@ absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
   return model;
 }
 
+absl::Status CheckMemory(const ModelConfig& config, const ModelOptions& model,
+                         DType dtype, int64_t free_bytes) {
+  const int64_t weights = WeightBytes(config, dtype);
+  const int64_t slot = SlotBytes(config, dtype, model.max_context_tokens);
+  const int64_t history = HistoryPages(config, model.history_tokens) *
+                          HistoryPageBytes(config, dtype);
+  if (free_bytes == 0 || weights + model.slots * slot + history <= free_bytes) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "--max_sessions, --history_tokens: weights of ", weights, " bytes, ",
+      model.slots, " slots of ", slot, " and a history of ", history,
+      " are more than the ", free_bytes, " bytes of memory that are free"));
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
     const ModelConfig& config, const std::string& path) {
   auto tokenizer = Tokenizer::Load(path);
@@ -85,6 +100,9 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
       MakeBackend(options.device, options.dtype,
                   MakeBackendShape(loaded.config, model_options),
                   BackendOptions{options.threads}));
+  TLIN_RETURN_IF_ERROR(CheckMemory(loaded.config, model_options,
+                                   backend->dtype(),
+                                   options.free_memory_bytes));
   // Let go tensor by tensor: weights are never in memory twice.
   TLIN_ASSIGN_OR_RETURN(
       ModelWeights weights,

@@ -26,6 +26,9 @@ struct LoadOptions {
   // at least one of the longest. Pages that are never touched take no memory.
   int64_t history_tokens = 0;
   int32_t max_syncs = 4;
+  // What weights, slots and history may come to; 0: not checked. Slots and
+  // history take memory only as they are used, so too little would show late.
+  int64_t free_memory_bytes = 0;
 };
 
 // Members are torn down in reverse: the model outlives what uses it.

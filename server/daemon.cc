@@ -30,6 +30,7 @@ LoadOptions MakeLoadOptions(const Flags& flags) {
   options.max_sessions = flags.max_sessions;
   options.max_context_tokens = flags.max_context_tokens;
   options.history_tokens = flags.history_tokens;
+  options.free_memory_bytes = HostMemory().free;
   return options;
 }
 

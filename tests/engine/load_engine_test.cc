@@ -146,6 +146,17 @@ TEST_F(LoadModelTest, FlagsAreNamed) {
   ExpectFault(absl::StatusCode::kInvalidArgument, "--dtype=f64", "");
 }
 
+TEST_F(LoadModelTest, MoreThanTheMemoryThatIsFreeIsRefused) {
+  const ModelMemory memory = LoadModel(options_)->model->memory();
+  options_.free_memory_bytes = memory.session_cache;
+  ExpectFault(absl::StatusCode::kResourceExhausted, "--max_sessions",
+              absl::StrCat("2 slots of ", memory.session_cache_bytes));
+  options_.free_memory_bytes += memory.weights;
+  EXPECT_TRUE(LoadModel(options_).ok());
+  ReplaceInConfig("architecture", "\"tlinformer\"");
+  ExpectFault(absl::StatusCode::kResourceExhausted, "--history_tokens", "");
+}
+
 TEST(LoadModelsTest, AllDemoModelsLoad) {
   for (const char* name : {"tlin-demo", "tconst-demo", "transformer-demo"}) {
     LoadOptions options;

@@ -138,12 +138,19 @@ class UnusableModelTest(unittest.TestCase):
             self.assertEqual(len(generate(daemon.stub(), request(ids=[5])).token_ids), 8)
 
     def test_more_slots_than_there_is_memory(self):
-        config = {**tiny_model.TINY, "history_window": 1 << 15, "generation_window": 1 << 15}
-        model = tiny_model.write(scratch_path("model"), config)
-        said = fails(f"--model={model}", "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
-                     "--max_sessions=4096", code=1)
-        self.assertIn("4096 slots", said)
-        self.assertIn("--max_sessions", said)
+        # Terabytes; and what the kernel would promise, as it promises what is in use already.
+        # A slot has five blocks of keys and values, each of window * n_embd in BF16.
+        total = int(re.search(r"MemTotal: +(\d+)",
+                              pathlib.Path("/proc/meminfo").read_text())[1]) * 1024
+        window_bytes = 5 * 2 * tiny_model.TINY["n_embd"] * 2
+        for window, sessions in ((1 << 20, 4096), (total * 999 // 1000 // window_bytes // 1000, 1000)):
+            config = {**tiny_model.TINY, "history_window": window, "generation_window": window}
+            model = tiny_model.write(scratch_path("model"), config)
+            said = fails(f"--model={model}", "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
+                         f"--max_sessions={sessions}", "--dtype=bf16", code=1)
+            self.assertIn(f"{sessions} slots", said)
+            self.assertIn("--max_sessions", said)
+            self.assertIn("free", said)
 
 
 if __name__ == "__main__":
