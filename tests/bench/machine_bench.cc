@@ -5,7 +5,8 @@
 // oneDNN's lines have two counters more. bits_as_256: 1 where a row has the
 // bits that the same row has among 256, with W packed for these. GFLOPs_as_256:
 // the rate with W packed for 256 rows, as weights that are in memory once would
-// be. engine/backend/README.md says what follows from both.
+// be. engine/backend/README.md says what
+// follows from both, and from BM_OneDnnBits.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -65,6 +66,10 @@ void OwnProduct(benchmark::State& state, DType dtype, const GemmShape& shape,
 
 void OneDnnProduct(benchmark::State& state, DType dtype, const GemmShape& shape,
                    int64_t rows) {
+  if (!OneDnnGemm::Supports(dtype)) {
+    state.SkipWithError("oneDNN has no such product here");
+    return;
+  }
   OneDnnGemm gemm(dtype, shape, rows);
   RunGemm(state, shape, rows, &gemm);
   OneDnnGemm among_256(dtype, shape, 256);
@@ -79,8 +84,39 @@ void OneDnnProduct(benchmark::State& state, DType dtype, const GemmShape& shape,
                   packed_for_256.y().size() * sizeof(float)) == 0;
 }
 
+// row_counts_with_other_bits: of 1 to 256 rows, how many give some row other
+// bits than it has among 256, all with W packed for 256.
+// (DNNL_MAX_CPU_ISA=AVX2 shows what an older processor does.)
+void OneDnnBits(benchmark::State& state, DType dtype) {
+  if (!OneDnnGemm::Supports(dtype)) {
+    state.SkipWithError("oneDNN has no such product here");
+    return;
+  }
+  const GemmShape& shape = kPaperGemms[0];
+  OneDnnGemm among_256(dtype, shape, 256);
+  among_256.Run();
+  int different = 0;
+  for (auto _ : state) {
+    different = 0;
+    for (int64_t rows = 1; rows <= 256; ++rows) {
+      OneDnnGemm gemm(dtype, shape, rows, 256);
+      gemm.Run();
+      if (std::memcmp(gemm.y().data(), among_256.y().data(),
+                      gemm.y().size() * sizeof(float)) != 0) {
+        ++different;
+      }
+    }
+  }
+  state.counters["row_counts_with_other_bits"] = different;
+}
+
 void Register() {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    benchmark::RegisterBenchmark(
+        (std::string("BM_OneDnnBits/") + DTypeName(dtype)).c_str(),
+        [dtype](benchmark::State& state) { OneDnnBits(state, dtype); })
+        ->Iterations(1)
+        ->Unit(benchmark::kMillisecond);
     for (const GemmShape& shape : kPaperGemms) {
       for (const int64_t rows : {1, 16, 256}) {
         const std::string what = std::string("/") + DTypeName(dtype) + "/" +

@@ -39,6 +39,7 @@ double ReadBytesPerSecond(int64_t bytes, WorkerPool& pool) {
 }
 
 double GemmPeak(DType dtype, int64_t rows) {
+  if (!OneDnnGemm::Supports(dtype)) return GemmPeak(DType::kF32, rows);
   double peak = 0;
   for (const GemmShape& shape : kPaperGemms) {
     OneDnnGemm gemm(dtype, shape, rows);

@@ -13,7 +13,8 @@ namespace tlin {
 // Reading `bytes` again and again: a size that a cache holds is read faster.
 double ReadBytesPerSecond(int64_t bytes, WorkerPool& pool);
 
-// oneDNN's rate in FLOP/s on the best of the 41M model's products.
+// oneDNN's rate in FLOP/s on the best of the 41M model's products; in f32 where
+// it has no bf16.
 double GemmPeak(DType dtype, int64_t rows);
 
 // Both for the 41M model, measured when first asked for.

@@ -37,6 +37,15 @@ dnnl::memory Reordered(std::vector<float> values, int64_t rows, int64_t cols,
 
 }  // namespace
 
+bool OneDnnGemm::Supports(DType dtype) {
+  try {
+    OneDnnGemm(dtype, kPaperGemms[0], 1);
+    return true;
+  } catch (const dnnl::error&) {
+    return false;
+  }
+}
+
 OneDnnGemm::OneDnnGemm(DType dtype, const GemmShape& shape, int64_t rows,
                        int64_t packed_for)
     : engine_(dnnl::engine::kind::cpu, 0),

@@ -15,8 +15,12 @@ namespace tlin {
 
 class OneDnnGemm {
  public:
+  // Below AVX-512 oneDNN has no bf16 product.
+  static bool Supports(DType dtype);
+
   // Inputs are the same for the same shape: row i of x too, whatever `rows` is.
   // packed_for: the number of rows that the layout of W is chosen for.
+  // REQUIRES: Supports(dtype).
   OneDnnGemm(DType dtype, const GemmShape& shape, int64_t rows,
              int64_t packed_for);
   OneDnnGemm(DType dtype, const GemmShape& shape, int64_t rows)
