@@ -126,6 +126,8 @@ TEST_F(LoadModelTest, AnAbsurdConfigTakesNoMemory) {
   ReplaceInConfig("n_embd", "65536");
   ReplaceInConfig("n_head", "1");
   ReplaceInConfig("vocab_size", "16777216");
+  // So much that even asking for it would fail.
+  ReplaceInConfig("history_window", "1048576");
   const int64_t before = PeakBytes();
   ExpectFault(absl::StatusCode::kInvalidArgument, "model.safetensors",
               "want [16777216, 65536]");
