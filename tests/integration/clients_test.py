@@ -96,7 +96,10 @@ class TlinTest(unittest.TestCase):
             self.assertEqual(len(said.splitlines()), 1, said)
         late = self.tlin("generate", "x", "--max_new_tokens=100000", "--ignore_eos",
                          "--deadline=300ms", "--json", code=UNAVAILABLE)
-        self.assertEqual(json_lines(late.stdout)[-1]["reason"], "DEADLINE", "it has what it has")
+        last = json_lines(late.stdout)[-1]
+        # Where the machine is slow, gRPC's own end of the call comes first.
+        self.assertIn((last["event"], last.get("reason") or last.get("code")),
+                      (("finished", "DEADLINE"), ("error", "DEADLINE_EXCEEDED")))
         error = json_lines(self.tlin("generate", "x", "--top_p=7", "--json", code=INVALID).stdout)
         self.assertEqual((error[-1]["event"], error[-1]["code"]), ("error", "INVALID_ARGUMENT"))
 

@@ -196,7 +196,7 @@ class OverloadTest(unittest.TestCase):
     def test_deadlines_hold_in_the_queue_and_between_steps(self):
         daemon = self.daemon("--max_sessions=1")
         running = daemon.stub().Generate(request(ids=[1], max_new_tokens=ENDLESS, ignore_eos=True),
-                                         timeout=1.5)
+                                         timeout=4)
         next(running)
         code, why, _ = status_of(daemon.stub().Generate, request(ids=[1]), timeout=0.3)
         self.assertEqual(code, Code.DEADLINE_EXCEEDED, why)
