@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "tests/testing/allocation_counter.h"
 #include "tests/backend/backend_fixture.h"
+#include "tests/testing/allocation_counter.h"
 
 namespace tlin {
 namespace {
