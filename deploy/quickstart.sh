@@ -52,8 +52,10 @@ address=$(sed -n 1p "$scratch/ports")
 metrics=$(sed -n 2p "$scratch/ports")
 
 echo "== 4/4 a completion"
+prompt="The people of the United States"
+printf '%s' "$prompt"
 build/bin/tlin generate --address="$address" --max_new_tokens=120 --temperature=0.8 --seed=7 --verbose \
-  "The people of the United States"
+  "$prompt"
 echo
 echo "gRPC:    $address   (try: build/bin/tlin chat --address=$address)"
 echo "metrics: http://$metrics/metrics"
