@@ -13,18 +13,12 @@
 #include "engine/base/log.h"
 #include "engine/listener.h"
 #include "engine/model_runner.h"
+#include "engine/options.h"
 #include "engine/request.h"
 #include "engine/token_sink.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace tlin {
-
-struct EngineOptions {
-  int32_t max_queued_requests = 256;
-  // Units (MFLOP) of fills and sync slices in one step beside the decode rows.
-  int64_t step_units = 4000;
-  int64_t max_prompt_tokens = 0;  // 0: the model's max_context_tokens
-};
 
 // Submit and Cancel are thread-safe; everything else of the engine happens on
 // its own thread, which Start begins and Stop ends.
