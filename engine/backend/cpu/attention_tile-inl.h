@@ -63,6 +63,20 @@ struct Bf16Cache {
   }
 };
 
+// One query alone waits for memory: the next tile's keys, and the values that
+// go with these keys, come to the second-level cache in the meantime.
+template <class Cache>
+HWY_INLINE void PrefetchAhead(const AttentionTask& task,
+                              const typename Cache::Element* group,
+                              int32_t element, int64_t tile_size) {
+  const auto* at = reinterpret_cast<const std::byte*>(group + element * kGroup);
+  const int64_t bytes = 2 * kGroup * int64_t{sizeof(*group)};
+  for (int64_t line = 0; line < bytes; line += 64) {
+    __builtin_prefetch(at + tile_size * int64_t{sizeof(*group)} + line, 0, 2);
+    __builtin_prefetch(task.values + (at - task.keys) + line, 0, 2);
+  }
+}
+
 // logits[row][key] of kRows queries and kVectors vectors of keys, `key` on.
 template <class Cache, int32_t kRows, int32_t kVectors>
 HWY_INLINE void LogitTile(const AttentionTask& task, const float* q,
@@ -84,6 +98,10 @@ HWY_INLINE void LogitTile(const AttentionTask& task, const float* q,
       const int32_t at = lane + v * kLanes;
       Cache::LoadKeys(first + at / kGroup * group_size, i, at % kGroup, even[v],
                       odd[v]);
+      if constexpr (kRows == 1) {
+        PrefetchAhead<Cache>(task, first + at / kGroup * group_size, i,
+                             kVectors * kLanes / kGroup * group_size);
+      }
     }
     for (int32_t r = 0; r < kRows; ++r) {
       const F32Vector x = hn::Set(d, q[r * task.q_stride + i]);

@@ -28,11 +28,20 @@ constexpr int TileVectors(int64_t rows) {
   return rows <= 2 ? 8 : rows <= 5 ? 4 : 2;
 }
 
+// FloatToBf16's rounding, but for subnormals, which become 0.
 TLIN_AVX512_BF16 void Prepare(const float* x, int64_t cols, uint32_t* row) {
-  for (int64_t i = 0; i < cols; i += 2) {
-    const uint32_t low = FloatToBf16(x[i]);
-    const uint32_t high = i + 1 < cols ? FloatToBf16(x[i + 1]) : 0;
-    row[i / 2] = high << 16 | low;
+  const auto first = [](int64_t count) {
+    return static_cast<__mmask16>(
+        0xFFFFu >> (kLanes - std::clamp<int64_t>(count, 0, kLanes)));
+  };
+  for (int64_t i = 0; i < cols; i += 2 * kLanes) {
+    const int64_t left = cols - i;
+    const __m512 low = _mm512_maskz_loadu_ps(first(left), x + i);
+    const __m512 high =
+        _mm512_maskz_loadu_ps(first(left - kLanes), x + i + kLanes);
+    _mm512_mask_storeu_epi32(
+        row + i / 2, first((left + 1) / 2),
+        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
   }
 }
 
@@ -55,6 +64,9 @@ TLIN_AVX512_BF16 void MultiplyTile(const GemmTask& task, int64_t row,
     for (int v = 0; v < kVectors; ++v) {
       weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(
           at + v / 2 * task.panel_bytes + v % 2 * kLanes * 4));
+    }
+    if constexpr (kRows > 2) {
+      PrefetchPanels<kVectors / 2, kPanel * 4>(at, task.panel_bytes);
     }
     for (int r = 0; r < kRows; ++r) {
       const __m512bh x = reinterpret_cast<__m512bh>(

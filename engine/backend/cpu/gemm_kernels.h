@@ -25,6 +25,21 @@ struct GemmTask {
   bool add = false;             // y += instead of y =
 };
 
+// While kPanels panels are multiplied the next ones come from memory to the
+// second-level cache: with a handful of rows both take about as long. (With one
+// or two rows the processor's own prefetching keeps up: 15 % faster without.)
+// `pair` is the present pair of inputs in the first panel. Beyond the last
+// panel this does no harm.
+template <int64_t kPanels, int64_t kPairBytes>
+inline void PrefetchPanels(const std::byte* pair, int64_t panel_bytes) {
+  for (int64_t panel = kPanels; panel < 2 * kPanels; ++panel) {
+    for (int64_t line = 0; line < kPairBytes; line += 64) {
+      __builtin_prefetch(pair + panel * panel_bytes + line, /*rw=*/0,
+                         /*locality=*/2);
+    }
+  }
+}
+
 struct GemmKernels {
   const char* name;
   int inputs_per_word;  // of a prepared row

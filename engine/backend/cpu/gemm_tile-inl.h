@@ -87,6 +87,10 @@ void MultiplyTile(const GemmTask& task, int64_t row, int64_t column) {
 
   for (int64_t pair = 0; pair < pairs; ++pair, a += 2) {
     const std::byte* at = panel + pair * Weights::kPairBytes;
+    if constexpr (kRows > 2) {
+      PrefetchPanels<HWY_MAX(1, kVectors * kLanes / kPanel),
+                     Weights::kPairBytes>(at, task.panel_bytes);
+    }
     for (int half = 0; half < 2; ++half) {
       const int input = half ^ Weights::kFirst;
       F32Vector weights[kVectors];
