@@ -16,6 +16,7 @@ namespace {
 std::vector<std::string> LayerPrefixes(const ModelConfig& config) {
   const std::string base = "transformer.transformer_layers.";
   std::vector<std::string> prefixes;
+  prefixes.reserve(config.n_layer + config.n_block * config.block_depth);
   for (int32_t i = 0; i < config.n_layer; ++i) {
     prefixes.push_back(absl::StrCat(base, i, "."));
   }

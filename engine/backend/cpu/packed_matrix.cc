@@ -1,6 +1,8 @@
 #include "engine/backend/cpu/packed_matrix.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,16 +23,26 @@ int64_t PackedIndex(DType dtype, int64_t in, int64_t output, int64_t input) {
              : panel + (input / 2 * kPanel + lane) * 2 + input % 2;
 }
 
+// Files align their tensors to nothing.
+template <typename T>
+T LoadElement(const HostMatrix& matrix, int64_t index) {
+  T element;
+  std::memcpy(&element,
+              static_cast<const std::byte*>(matrix.data) + index * sizeof(T),
+              sizeof(T));
+  return element;
+}
+
 }  // namespace
 
 float HostElement(const HostMatrix& matrix, int64_t index) {
   switch (matrix.dtype) {
     case DType::kF32:
-      return static_cast<const float*>(matrix.data)[index];
+      return LoadElement<float>(matrix, index);
     case DType::kBF16:
-      return Bf16ToFloat(static_cast<const uint16_t*>(matrix.data)[index]);
+      return Bf16ToFloat(LoadElement<uint16_t>(matrix, index));
     case DType::kF16:
-      return F16ToFloat(static_cast<const uint16_t*>(matrix.data)[index]);
+      return F16ToFloat(LoadElement<uint16_t>(matrix, index));
   }
   return 0.0f;
 }
