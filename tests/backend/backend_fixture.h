@@ -24,8 +24,8 @@ struct BackendParam {
       make;
   // Largest error of an operation, relative to its largest result.
   double tolerance = 0;
-  // Instruction sets that Highway may use, 0: all.
-  int64_t simd_targets = 0;
+  // The instruction set that Highway has to use, 0: the best.
+  int64_t simd_target = 0;
   // Between host and device memory.
   std::function<void(const void* from, void* to, int64_t bytes)> upload;
   std::function<void(const void* from, void* to, int64_t bytes)> download;

@@ -14,6 +14,7 @@
 #include "engine/backend/cpu/gemm.h"
 #include "hwy/targets.h"
 #include "tests/backend/backend_fixture.h"
+#include "tests/testing/forced_simd.h"
 
 namespace tlin {
 namespace {
@@ -40,14 +41,8 @@ std::vector<float> Product(const GemmKernels& kernels, DType dtype,
 
 class GemmKernelsTest : public testing::TestWithParam<int64_t> {
  protected:
-  void SetUp() override {
-    if (GetParam() != 0 && (hwy::SupportedTargets() & GetParam()) == 0 &&
-        GetParam() != HWY_SCALAR) {
-      GTEST_SKIP() << "this processor does not have the instructions";
-    }
-    hwy::SetSupportedTargetsForTest(GetParam());
-  }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+  void SetUp() override { ForceSimd(GetParam()); }
+  void TearDown() override { ForceSimd(0); }
 
   std::mt19937 random_{7};
 };
@@ -93,8 +88,20 @@ TEST_P(GemmKernelsTest, DotProductsAndFmasAgreeBitForBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, GemmKernelsTest,
-                         testing::Values(0, HWY_AVX2, HWY_SCALAR));
+// The best, and what it can be forced to.
+std::vector<int64_t> Targets() {
+  std::vector<int64_t> targets = {0};
+  for (const int64_t target : {HWY_AVX2, HWY_SCALAR}) {
+    if ((RunnableSimd() & target) != 0) targets.push_back(target);
+  }
+  return targets;
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, GemmKernelsTest, testing::ValuesIn(Targets()),
+                         [](const auto& info) {
+                           return info.param == 0 ? "best"
+                                                  : hwy::TargetName(info.param);
+                         });
 
 TEST(FloatFormatsTest, Bf16RoundsToNearestEven) {
   EXPECT_EQ(FloatToBf16(1.0f), 0x3F80);

@@ -14,6 +14,7 @@
 
 #include "engine/backend/cpu/float_formats.h"
 #include "engine/backend/cpu/packed_matrix.h"
+#include "hwy/targets.h"
 
 #define TLIN_AVX512_BF16 \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
@@ -140,8 +141,10 @@ const GemmKernels* GemmBf16Dot() {
 }
 
 const GemmKernels& FastestGemmBf16() {
-  return HasInstruction() && __builtin_cpu_is("amd") != 0 ? kKernels
-                                                          : GemmBf16();
+  // Not where a test forbids Highway the kernels of the same processors.
+  const bool wide = (hwy::SupportedTargets() & HWY_AVX3) != 0;
+  return wide && HasInstruction() && __builtin_cpu_is("amd") != 0 ? kKernels
+                                                                  : GemmBf16();
 }
 
 }  // namespace tlin
