@@ -3,13 +3,14 @@
 #   deploy/packages.sh build          what the programs need to be built
 #   deploy/packages.sh build test     what the tests need besides
 # Only what is missing is installed; says plainly what it cannot install and exits 1.
-# Debian 12 and Ubuntu 24.04 carry all of these.
+# Debian 12 and Ubuntu 24.04 carry all of these under the same names.
 set -euo pipefail
 
 build=(g++ cmake ninja-build ccache pkg-config
        libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev
        libabsl-dev prometheus-cpp-dev libhwy-dev nlohmann-json3-dev)
-test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev clang clang-tidy clang-format
+test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev
+      clang clang-tidy clang-format libclang-rt-dev
       python3 python3-grpcio python3-protobuf xz-utils curl)
 
 wanted=()

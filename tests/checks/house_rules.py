@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the tree against its own rules: include edges, file lengths, formatting of names.
+"""Holds the tree against its own rules: include edges, edges between CMake targets, file lengths,
+guards, and what no source has (preprocessor branches, environment variables, leftovers).
 
 Prints one line a fault and exits 1 where there is any. Run by ctest.
 """
@@ -33,8 +34,41 @@ EDGES = {
     "client/plan_command.cc": ["client", "engine/model/config.h", "engine/model/cost_model.h",
                                "engine/backend/dtype.h", "engine/backend/kv_block.h", "engine/base", "tlin/v1"],
 }
-FORBIDDEN_IN_ENGINE = re.compile(r"grpc|protobuf|prometheus|\.pb\.h")
+FORBIDDEN_IN_ENGINE = re.compile(r"grpc|protobuf|prometheus|\.pb\.h", re.IGNORECASE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
+
+# target -> its DEPS among our own targets: the design's diagram. In CMake and here alike.
+TARGETS = {
+    "tlin_base": [],
+    "tlin_tokenizer": ["tlin_base"],
+    "tlin_backend_cpu": ["tlin_backend", "tlin_base"],
+    "tlin_backend_factory": ["tlin_backend_cpu"],
+    "tlin_model_config": ["tlin_base"],
+    "tlin_model": ["tlin_backend", "tlin_base", "tlin_model_config"],
+    "tlin_engine": ["tlin_base", "tlin_tokenizer"],
+    "tlin_load_engine": ["tlin_backend_factory", "tlin_engine", "tlin_model"],
+    "tlin_server": ["tlin_base", "tlin_model_config", "tlin_proto", "tlin_rpc_status", "tlin_tokenizer"],
+    "tlind": ["tlin_engine", "tlin_load_engine", "tlin_server"],
+    "tlin_client": ["tlin_health_proto", "tlin_proto", "tlin_rpc_status"],
+    "tlin_cpp_example": ["tlin_client"],
+    "tlin_command_line": ["tlin_client"],
+    "tlin_commands": ["tlin_command_line", "tlin_model_config"],
+    "tlin": ["tlin_commands"],
+    "tlin_load": ["tlin_command_line"],
+    "tlin-load": ["tlin_load"],
+}
+TARGET = re.compile(r"^tlin_(?:library|program)\(([\w-]+)(.*?)\)", re.DOTALL | re.MULTILINE)
+
+# The build picks files; branches within them are guards, Highway's compilation of a file for each
+# instruction set, and the one file of one processor family.
+BRANCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b(.*)")
+BRANCHING = {"engine/backend/cpu/gemm_bf16_dot.cc"}
+LINES_NOWHERE = [
+    (re.compile(r"\bgetenv\b|\benviron\b"), ("engine/", "server/", "client/"),
+     "a setting from an environment variable"),
+    (re.compile(r"\b(TO" r"DO|FIX" r"ME)\b"), ("",), "an open end"),
+    (re.compile(r"\bDISABLED_"), ("tests/",), "a disabled test"),
+]
 
 
 def allowed_edges(path):
@@ -72,13 +106,50 @@ def check_includes(path, lines):
 def check_guard(path, lines):
     if not path.endswith(".h"):
         return
-    guard = "TLIN_" + re.sub(r"[^A-Za-z0-9]", "_", path).upper() + "_"
-    if not any(line.strip() == f"#ifndef {guard}" for line in lines):
+    macro = re.sub(r"[^A-Za-z0-9]", "_", path).upper()
+    guard = f"TLIN_{macro}_"
+    if path.endswith("-inl.h"):  # once for each instruction set
+        if not any(guard in line and line.startswith("#if defined(") for line in lines):
+            yield f"{path}:1: include guard is not {guard} against HWY_TARGET_TOGGLE"
+    elif not any(line.strip() == f"#ifndef {guard}" for line in lines):
         yield f"{path}:1: include guard is not {guard}"
 
 
+def check_branches(path, lines):
+    if not path.startswith(("engine/", "server/", "client/")) or path.startswith("engine/backend/cuda/"):
+        return
+    if path.endswith(".py") or path.endswith(".sh") or path in BRANCHING:
+        return
+    for number, line in enumerate(lines, 1):
+        match = BRANCH.match(line)
+        if match and not re.search(r"TLIN_\w+_H_\b|\bHWY_ONCE\b", match.group(2)):
+            yield f"{path}:{number}: a preprocessor branch; the build picks files"
+
+
+def check_lines(path, lines):
+    for pattern, folders, what in LINES_NOWHERE:
+        if path.startswith(folders) and path != "tests/checks/house_rules.py":
+            yield from (f"{path}:{number}: {what}" for number, line in enumerate(lines, 1) if pattern.search(line))
+
+
+def check_targets():
+    found = {}
+    for folder in ("engine", "server", "client"):
+        for file in sorted((ROOT / folder).rglob("CMakeLists.txt")):
+            path = file.relative_to(ROOT).as_posix()
+            for name, body in TARGET.findall(re.sub(r"#.*", "", file.read_text(encoding="utf-8"))):
+                deps = body.partition("DEPS")[2].split()
+                found[name] = sorted(dep for dep in deps if dep.startswith("tlin"))
+                if folder == "engine":
+                    yield from (f"{path}: {name} may not link {dep}"
+                                for dep in deps if FORBIDDEN_IN_ENGINE.search(dep))
+                if found[name] != TARGETS.get(name):
+                    yield f"{path}: {name} links {found[name]}; the diagram has {TARGETS.get(name)}"
+    yield from (f"{name} is in the diagram and not in CMake" for name in TARGETS if name not in found)
+
+
 def main():
-    faults, files = [], 0
+    faults, files = list(check_targets()), 0
     for folder in ("engine", "server", "client", "proto", "tests", "deploy"):
         for file in sorted((ROOT / folder).rglob("*")):
             path = file.relative_to(ROOT).as_posix()
@@ -88,7 +159,8 @@ def main():
             lines = file.read_text(encoding="utf-8").splitlines()
             if len(lines) > MAX_LINES and path not in GENERATED:
                 faults.append(f"{path}:{MAX_LINES}: {len(lines)} lines; none is over {MAX_LINES}")
-            faults.extend(check_guard(path, lines))
+            for check in (check_guard, check_branches, check_lines):
+                faults.extend(check(path, lines))
             if not path.startswith("tests/"):
                 faults.extend(check_includes(path, lines))
     print("\n".join(faults + [f"{files} files, {len(faults)} faults"]))
