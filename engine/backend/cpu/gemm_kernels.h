@@ -26,10 +26,10 @@ struct GemmTask {
 };
 
 // While kPanels panels are multiplied the next ones come from memory to the
-// second-level cache: with a handful of rows both take about as long. (With one
-// or two rows the processor's own prefetching keeps up: 15 % faster without.)
-// `pair` is the present pair of inputs in the first panel. Beyond the last
-// panel this does no harm.
+// second-level cache: with a handful of rows both take about as long. Not for
+// one or two rows, where the processor's own prefetching keeps up. `pair` is
+// the present pair of inputs in the first panel. Beyond the last panel this
+// does no harm.
 template <int64_t kPanels, int64_t kPairBytes>
 inline void PrefetchPanels(const std::byte* pair, int64_t panel_bytes) {
   for (int64_t panel = kPanels; panel < 2 * kPanels; ++panel) {
