@@ -149,7 +149,7 @@ class FakeServer::Impl final
   std::unique_ptr<grpc::Server> server_;
 };
 
-FakeServer::FakeServer() : impl_(std::make_unique<Impl>(&script, &address_)) {
+FakeServer::FakeServer() {
   script.generate = Hello;
   script.score = [](const v1::ScoreRequest&, v1::ScoreResponse*) {
     return FakeEnd{};
@@ -181,7 +181,17 @@ FakeServer::FakeServer() : impl_(std::make_unique<Impl>(&script, &address_)) {
 
 FakeServer::~FakeServer() = default;
 
+void FakeServer::Start() {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>(&script, &address_);
+}
+
+const std::string& FakeServer::address() {
+  Start();
+  return address_;
+}
+
 void FakeServer::SetServing(const std::string& service, bool serving) {
+  Start();
   impl_->SetServing(service, serving);
 }
 

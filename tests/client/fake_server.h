@@ -60,14 +60,18 @@ class FakeServer {
   FakeServer& operator=(const FakeServer&) = delete;
 
   Script script;
-  const std::string& address() const { return address_; }
+  // Starts the server, the first time: what the script says by then is seen by
+  // its threads.
+  const std::string& address();
   // In the answers of grpc.health.v1.
   void SetServing(const std::string& service, bool serving);
 
  private:
+  void Start();
+
   class Impl;
   std::string address_;
-  const std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;  // null until the server is started
 };
 
 // Events as the server makes them.

@@ -22,9 +22,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
-LoadOptions OptionsFor(const FakeServer& server) {
+LoadOptions OptionsFor(FakeServer* server) {
   LoadOptions options;
-  options.address = server.address();
+  options.address = server->address();
   options.prompt_tokens = {4, 4};
   return options;
 }
@@ -49,7 +49,7 @@ TEST(LoadRunTest, ClosedLoopKeepsItsNumberOfStreams) {
     call.Send(FinishedEvent(v1::Finished::LENGTH, 3));
     return FakeEnd{};
   };
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   options.concurrency = 8;
   options.requests = 100;
   const LoadResult result = RunLoad(options);
@@ -81,7 +81,7 @@ TEST(LoadRunTest, OpenLoopDoesNotWaitForAnswers) {
     call.Send(FinishedEvent(v1::Finished::EOS, 1));
     return FakeEnd{};
   };
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   options.rate = 400;
   options.requests = 40;
   const LoadResult result = RunLoad(options);
@@ -97,7 +97,7 @@ TEST(LoadRunTest, OpenLoopDoesNotWaitForAnswers) {
 
 TEST(LoadRunTest, LatencyCountsFromTheArrivalNotFromTheSending) {
   FakeServer server;
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   // All are due within the first microseconds; sending them takes longer.
   options.rate = 1e6;
   options.requests = 50;
@@ -109,7 +109,7 @@ TEST(LoadRunTest, LatencyCountsFromTheArrivalNotFromTheSending) {
 
 TEST(LoadRunTest, TimeEndsIt) {
   FakeServer server;
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   options.duration = absl::Milliseconds(100);
   const LoadResult closed = RunLoad(options);
   EXPECT_GT(closed.ok, 0);
@@ -136,7 +136,7 @@ TEST(LoadRunTest, OutcomesByStatus) {
     call.Send(FinishedEvent(v1::Finished::EOS, 1));
     return FakeEnd{};
   };
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   options.requests = 9;
   const LoadResult result = RunLoad(options);
   EXPECT_THAT(result.outcomes, ElementsAre(Pair("INTERNAL", 3), Pair("OK", 3),
@@ -151,7 +151,7 @@ TEST(LoadRunTest, AServerThatHangsMeetsTheDeadline) {
     call.WaitUntilCancelled();
     return FakeEnd{};
   };
-  LoadOptions options = OptionsFor(server);
+  LoadOptions options = OptionsFor(&server);
   options.concurrency = 3;
   options.requests = 3;
   options.deadline = absl::Milliseconds(50);

@@ -64,9 +64,10 @@ void grpc_call_unref(grpc_call* call) {
 }
 
 // What libraries without the sanitizer do to memory (by memcpy, free) is not
-// looked at: it could not be ordered.
+// looked at: it could not be ordered. An allocation that cannot be had is null,
+// as without the sanitizer.
 const char* __tsan_default_options() {
-  return "ignore_noninstrumented_modules=1";
+  return "ignore_noninstrumented_modules=1:allocator_may_return_null=1";
 }
 
 // Code of gRPC's own headers, compiled here, on objects that libgrpc orders.
