@@ -178,10 +178,11 @@ class OverloadTest(unittest.TestCase):
         next(running)
         order = []
 
-        def run(priority):
-            generate(daemon.stub(), request(ids=[1], max_new_tokens=1500, priority=priority,
-                                            ignore_eos=True))
+        def run(priority):  # notes the token while it holds the only slot, then lets it go
+            stream = self.start(daemon, priority=priority)
+            next(event for event in stream if event.HasField("chunk"))
             order.append(priority)
+            stream.cancel()
 
         threads = []
         for waiting, priority in enumerate((0, -3, 5, 1, 9), 1):
