@@ -37,6 +37,7 @@ int64_t SimdByName(absl::string_view name) {
   return name == "scalar"   ? HWY_SCALAR
          : name == "avx2"   ? HWY_AVX2
          : name == "avx512" ? HWY_AVX3
+         : name == "neon"   ? HWY_NEON
                             : 0;
 }
 

@@ -20,7 +20,7 @@ int64_t DispatchedSimd();
 // best there is. Dies if that had no effect. Not while kernels run.
 void ForceSimd(int64_t target);
 
-// Of "scalar", "avx2" or "avx512"; 0 for anything else.
+// Of "scalar", "avx2", "avx512" or "neon"; 0 for anything else.
 int64_t SimdByName(absl::string_view name);
 
 }  // namespace tlin

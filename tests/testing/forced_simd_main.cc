@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     absl::string_view name = argv[1];
     if (!absl::ConsumePrefix(&name, "--simd=") ||
         (forced = tlin::SimdByName(name)) == 0) {
-      std::cerr << argv[1] << ": want --simd=scalar, avx2 or avx512\n";
+      std::cerr << argv[1] << ": want --simd=scalar, avx2, avx512 or neon\n";
       return 2;
     }
     if ((tlin::RunnableSimd() & forced) == 0) {
