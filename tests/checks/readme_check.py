@@ -3,6 +3,7 @@
 links lead somewhere.
 
   readme_check.py TLIND
+  readme_check.py EMULATOR ARGUMENT... TLIND
 
 Prints one line a fault and exits 1 where there is any. Run by ctest.
 """
@@ -23,7 +24,7 @@ def section(text, title):
 
 
 def faults(readme, tlind):
-    help_text = subprocess.run([tlind, "--help"], capture_output=True, text=True, check=True).stdout
+    help_text = subprocess.run([*tlind, "--help"], capture_output=True, text=True, check=True).stdout
     flags = set(re.findall(r"^  --(\w+)", help_text, re.M))
     told = set(re.findall(r"`--(\w+)", section(readme, "Flags")))
     for flag in sorted(flags - told):
@@ -46,9 +47,9 @@ def faults(readme, tlind):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    found = [f"README.md: {fault}" for fault in faults((ROOT / "README.md").read_text(encoding="utf-8"), sys.argv[1])]
+    found = [f"README.md: {fault}" for fault in faults((ROOT / "README.md").read_text(encoding="utf-8"), sys.argv[1:])]
     print("\n".join(found + [f"{len(found)} faults"]))
     return 1 if found else 0
 

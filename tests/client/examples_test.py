@@ -2,6 +2,7 @@
 """Runs the example clients in Python and C++ against a server of a few lines. Run by ctest:
 
   examples_test.py CPP_EXAMPLE
+  examples_test.py EMULATOR ARGUMENT... CPP_EXAMPLE
 """
 import concurrent.futures
 import os
@@ -13,7 +14,7 @@ import unittest
 
 import grpc
 
-CPP_EXAMPLE = sys.argv.pop()
+CPP_EXAMPLE, sys.argv = sys.argv[1:], sys.argv[:1]
 PYTHON = pathlib.Path(__file__).resolve().parents[2] / "client" / "python"
 STUBS = tempfile.TemporaryDirectory()
 subprocess.run([PYTHON / "make_stubs.sh", STUBS.name], check=True)
@@ -47,7 +48,7 @@ class ExamplesTest(unittest.TestCase):
                                 f"--address=127.0.0.1:{self.port}", *arguments)
 
     def run_cpp(self, text):
-        return self.run_program(CPP_EXAMPLE, f"127.0.0.1:{self.port}", text)
+        return self.run_program(*CPP_EXAMPLE, f"127.0.0.1:{self.port}", text)
 
     def run_program(self, *command):
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": STUBS.name},

@@ -11,11 +11,6 @@ OK, USAGE, UNAVAILABLE, REFUSED, INVALID, INTERRUPTED = 0, 2, 3, 4, 5, 130
 PROMPT = "The people of the United States"
 
 
-def run(program, *arguments, stdin=""):
-    return subprocess.run([BIN / program, *arguments], input=stdin, capture_output=True, text=True,
-                          timeout=PATIENCE)
-
-
 def json_lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
@@ -106,8 +101,8 @@ class TlinTest(unittest.TestCase):
     def test_ctrl_c_cancels_the_request(self):
         before = self.daemon.wait_until_idle()["tlin_requests_total", "outcome=cancelled"]
         process = subprocess.Popen(
-            [BIN / "tlin", "generate", PROMPT, f"--address={self.daemon.address}",
-             "--max_new_tokens=100000", "--ignore_eos"], stdout=subprocess.PIPE)
+            command("tlin", "generate", PROMPT, f"--address={self.daemon.address}",
+                    "--max_new_tokens=100000", "--ignore_eos"), stdout=subprocess.PIPE)
         self.assertTrue(process.stdout.read(20))
         process.send_signal(signal.SIGINT)
         process.stdout.read()

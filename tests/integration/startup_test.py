@@ -16,10 +16,10 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 def fails(*arguments, code):
     """Runs tlind, which has to end by itself with `code` and nothing on stdout; its stderr."""
-    done = subprocess.run([BIN / "tlind", *arguments], capture_output=True, timeout=PATIENCE)
+    done = run("tlind", *arguments)
     assert done.returncode == code, (arguments, done)
-    assert done.stdout == b"", done
-    return done.stderr.decode()
+    assert done.stdout == "", done
+    return done.stderr
 
 
 class ReadyTest(unittest.TestCase):
@@ -47,8 +47,7 @@ class ReadyTest(unittest.TestCase):
 
     def test_help_and_version(self):
         for flag, text in (("--help", "--max_queued_requests=N"), ("--version", "tlind ")):
-            done = subprocess.run([BIN / "tlind", flag], capture_output=True, text=True,
-                                  timeout=PATIENCE)
+            done = run("tlind", flag)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertIn(text, done.stdout)
 

@@ -1,7 +1,8 @@
 """Starts build/bin/tlind as users do and talks to it: shared by the integration tests.
 
 TLIN_BIN names the folder of the programs; ctest sets it. TLIN_SANITIZED is set where they are
-built with a sanitizer, whose own memory says nothing about theirs.
+built with a sanitizer, whose own memory says nothing about theirs. TLIN_EMULATOR is what runs
+them where they are another processor's.
 """
 import collections
 import json
@@ -9,6 +10,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import grpc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("TLIN_BIN", ROOT / "build" / "bin"))
+EMULATOR = shlex.split(os.environ.get("TLIN_EMULATOR", ""))
 SANITIZED = bool(os.environ.get("TLIN_SANITIZED"))
 MODELS = ROOT / "deploy" / "models"
 SCRATCH = tempfile.TemporaryDirectory(prefix="tlin-integration-")
@@ -33,6 +36,17 @@ from tlin.v1 import generation_pb2 as pb
 from tlin.v1 import generation_pb2_grpc
 
 Code = grpc.StatusCode
+
+
+def command(program, *arguments):
+    """What a process of ours is started with."""
+    return [*EMULATOR, BIN / program, *arguments]
+
+
+def run(program, *arguments, stdin=""):
+    """A program of ours, to its end."""
+    return subprocess.run(command(program, *arguments), input=stdin, capture_output=True,
+                          text=True, timeout=PATIENCE)
 
 
 def wait_until(condition, what):
@@ -61,8 +75,8 @@ class Tlind:
         self.stderr_path = self.directory / "stderr"
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
-                [BIN / program, f"--model={model}", "--listen=127.0.0.1:0",
-                 "--metrics_listen=127.0.0.1:0", f"--port_file={self.port_file}", *flags],
+                command(program, f"--model={model}", "--listen=127.0.0.1:0",
+                        "--metrics_listen=127.0.0.1:0", f"--port_file={self.port_file}", *flags),
                 stdout=out, stderr=err)
         self.channels = []
         if wait:
