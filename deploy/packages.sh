@@ -2,6 +2,7 @@
 # Installs the distribution packages that are named on the command line as sets:
 #   deploy/packages.sh build          what the programs need to be built
 #   deploy/packages.sh build test     what the tests need besides
+#   deploy/packages.sh arm64          what tests/arm64.sh builds and runs arm64 programs with
 # Only what is missing is installed; says plainly what it cannot install and exits 1.
 # Debian 12 and Ubuntu 24.04 carry all of these under the same names.
 set -euo pipefail
@@ -12,13 +13,15 @@ build=(g++ cmake ninja-build ccache pkg-config
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev
       clang clang-tidy clang-format libclang-rt-dev
       python3 python3-grpcio python3-protobuf xz-utils curl)
+arm64=(g++-aarch64-linux-gnu qemu-user-static)
 
 wanted=()
 for set in "$@"; do
   case "$set" in
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
-    *) echo "packages.sh: no such set of packages: $set (want build or test)" >&2; exit 1 ;;
+    arm64) wanted+=("${arm64[@]}") ;;
+    *) echo "packages.sh: no such set of packages: $set (want build, test or arm64)" >&2; exit 1 ;;
   esac
 done
 

@@ -14,46 +14,7 @@ case "${1:-}" in
   *) echo "run.sh: no such option: $1 (see --help)" >&2; exit 2 ;;
 esac
 
-jobs=$(nproc)
-passed=0
-failed=0
-failures=()
-
-# step NAME COMMAND...: runs it, times it, counts it; the run goes on after a failure.
-step() {
-  local name=$1 begin=$SECONDS
-  shift
-  echo "== $name"
-  if "$@"; then
-    passed=$((passed + 1))
-    echo "== $name: passed in $((SECONDS - begin)) s"
-  else
-    failed=$((failed + 1))
-    failures+=("$name")
-    echo "== $name: FAILED after $((SECONDS - begin)) s"
-  fi
-}
-
-build() {  # build FOLDER TARGET CMAKE_ARGUMENT...
-  local folder=$1 target=$2
-  shift 2
-  cmake -S . -B "$folder" -G Ninja "$@" >"$folder.log" 2>&1 &&
-    cmake --build "$folder" --target "$target" -j "$jobs" >>"$folder.log" 2>&1 || {
-      tail -60 "$folder.log" >&2
-      return 1
-    }
-}
-
-# Every ctest test counts by itself. ctest's report is kept beside the build.
-run_ctest() {  # run_ctest FOLDER CTEST_ARGUMENT...
-  local folder=$1 report
-  shift
-  report=$folder/ctest.log
-  ctest --test-dir "$folder" --output-on-failure -j "$jobs" "$@" 2>&1 | tee "$report"
-  local status=${PIPESTATUS[0]}
-  passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test .* Passed ' "$report")))
-  return "$status"
-}
+. tests/steps.sh
 
 format_check() {
   git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
@@ -102,10 +63,7 @@ if ! $quick && [ "$failed" -eq 0 ]; then
   step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread
   step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz
+  step "arm64, under qemu" tests/arm64.sh
 fi
 
-for name in "${failures[@]:-}"; do
-  [ -n "$name" ] && echo "failed: $name"
-done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+summary
