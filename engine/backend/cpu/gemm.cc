@@ -1,6 +1,7 @@
 #include "engine/backend/cpu/gemm.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tlin {
 namespace {
@@ -10,8 +11,6 @@ namespace {
 constexpr int64_t kMaxBlockRows = 256;
 // Below this many rows a block reads its panels too often.
 constexpr int64_t kMinBlockRows = 32;
-// Widest tile of a kernel: a task of fewer panels would use narrower ones.
-constexpr int64_t kPanelsOfTile = 4;
 // Enough tasks that a worker which the system takes away for a while does not
 // hold up the others, few enough that claiming them costs nothing.
 constexpr int64_t kTasksPerThread = 4;
@@ -20,28 +19,40 @@ int64_t DivideUp(int64_t value, int64_t divisor) {
   return (value + divisor - 1) / divisor;
 }
 
-// A grid over rows and panels.
-struct Cut {
-  int64_t block_rows;
-  int64_t blocks;
-  int64_t task_panels;
+// Blocks of rows of equal height, but for the last.
+struct RowBlocks {
+  int64_t height;
+  int64_t count;
 };
 
-Cut ChooseCut(int64_t rows, int64_t panels, int threads) {
-  const int64_t wanted = kTasksPerThread * threads;
-  Cut cut;
-  cut.blocks = DivideUp(rows, kMaxBlockRows);
-  while (cut.blocks * panels < wanted &&
-         DivideUp(rows, cut.blocks * 2) >= kMinBlockRows) {
-    cut.blocks *= 2;
+RowBlocks CutRows(int64_t rows, int64_t panels, int64_t wanted) {
+  int64_t blocks = DivideUp(rows, kMaxBlockRows);
+  while (blocks * panels < wanted &&
+         DivideUp(rows, blocks * 2) >= kMinBlockRows) {
+    blocks *= 2;
   }
-  cut.block_rows = DivideUp(rows, cut.blocks);
-  cut.blocks = DivideUp(rows, cut.block_rows);
-  cut.task_panels = std::max<int64_t>(1, panels * cut.blocks / wanted);
-  if (rows <= kMinBlockRows) {
-    cut.task_panels = DivideUp(cut.task_panels, kPanelsOfTile) * kPanelsOfTile;
-  }
-  return cut;
+  const int64_t height = DivideUp(rows, blocks);
+  return {height, DivideUp(rows, height)};
+}
+
+// Panels of the widest tile that a kernel has for so many rows.
+int64_t PanelsOfTile(int64_t rows) { return rows <= 2 ? 4 : rows <= 5 ? 2 : 1; }
+
+// The panels of a matrix in parts as equal as whole tiles can be.
+struct PanelParts {
+  int64_t tile;  // panels
+  int64_t tiles;
+  int64_t count;
+
+  int64_t First(int64_t part) const { return part * tiles / count * tile; }
+};
+
+PanelParts CutPanels(int64_t panels, int64_t rows, double wanted) {
+  PanelParts parts;
+  parts.tile = PanelsOfTile(rows);
+  parts.tiles = DivideUp(panels, parts.tile);
+  parts.count = std::clamp<int64_t>(std::lround(wanted), 1, parts.tiles);
+  return parts;
 }
 
 }  // namespace
@@ -57,32 +68,40 @@ void Multiply(const GemmKernels& kernels, PreparedRows rows,
   if (rows.rows == 0) return;
   int64_t panels = 0;
   for (const GemmOutput& output : outputs) panels += output.matrix->panels();
-  const Cut cut = ChooseCut(rows.rows, panels, pool.threads());
+  const int64_t wanted = kTasksPerThread * pool.threads();
+  const RowBlocks blocks = CutRows(rows.rows, panels, wanted);
+  // Each matrix has its share of the tasks.
+  const double wanted_per_panel =
+      static_cast<double>(wanted) / static_cast<double>(panels * blocks.count);
+  const auto parts_of = [&](const GemmOutput& output) {
+    const int64_t own = output.matrix->panels();
+    return CutPanels(own, rows.rows, wanted_per_panel * own);
+  };
   int64_t tasks = 0;
   for (const GemmOutput& output : outputs) {
-    tasks += DivideUp(output.matrix->panels(), cut.task_panels) * cut.blocks;
+    tasks += parts_of(output).count * blocks.count;
   }
   pool.ParallelFor(tasks, [&](int64_t index, int) {
     // The blocks of rows of some panels are neighbours: the second finds the
-    // panels in the cache that processors share.
+    // panels in the cache.
     const GemmOutput* output = outputs.data();
-    while (true) {
-      const int64_t of_output =
-          DivideUp(output->matrix->panels(), cut.task_panels) * cut.blocks;
-      if (index < of_output) break;
-      index -= of_output;
-      ++output;
+    PanelParts parts = parts_of(*output);
+    while (index >= parts.count * blocks.count) {
+      index -= parts.count * blocks.count;
+      parts = parts_of(*++output);
     }
     const PackedMatrix& matrix = *output->matrix;
-    const int64_t row = index % cut.blocks * cut.block_rows;
-    const int64_t panel = index / cut.blocks * cut.task_panels;
+    const int64_t part = index / blocks.count;
+    const int64_t panel = parts.First(part);
+    const int64_t end = std::min(parts.First(part + 1), matrix.panels());
+    const int64_t row = index % blocks.count * blocks.height;
     GemmTask task;
     task.a = rows.data + row * rows.stride;
     task.a_stride = rows.stride;
-    task.rows = std::min(cut.block_rows, rows.rows - row);
+    task.rows = std::min(blocks.height, rows.rows - row);
     task.panels = matrix.data() + panel * matrix.panel_bytes();
     task.panel_bytes = matrix.panel_bytes();
-    task.panel_count = std::min(cut.task_panels, matrix.panels() - panel);
+    task.panel_count = end - panel;
     task.depth = matrix.in();
     task.bias = matrix.bias() + panel * kPanel;
     task.y = output->y + row * output->stride + panel * kPanel;

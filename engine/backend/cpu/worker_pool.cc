@@ -17,6 +17,7 @@ constexpr uint64_t kUnclaimed = 0xFFFFFFFFu;
 
 WorkerPool::WorkerPool(int threads) : threads_(threads) {
   TLIN_CHECK(threads > 0);
+  ranges_ = std::make_unique<Range[]>(threads);
   workers_.reserve(threads - 1);
   for (int worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker] { WorkerLoop(worker); });
@@ -39,13 +40,16 @@ void WorkerPool::ParallelFor(int64_t tasks, Task task) {
   task_.store(&task, std::memory_order_relaxed);
   tasks_.store(tasks, std::memory_order_relaxed);
   finished_.store(0, std::memory_order_relaxed);
-  const uint64_t call = (state_.load(std::memory_order_relaxed) >> 32) + 1;
-  const uint64_t state = call << 32 | static_cast<uint64_t>(tasks);
-  state_.store(state, std::memory_order_release);
+  const uint64_t call = uint64_t{++calls_} << 32;
+  for (int range = 0; range < threads_; ++range) {
+    const int64_t own = FirstTask(tasks, range + 1) - FirstTask(tasks, range);
+    ranges_[range].state.store(call | static_cast<uint64_t>(own),
+                               std::memory_order_release);
+  }
   wake_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
 
-  RunTasks(state, 0);
+  RunTasks(0);
   for (int spin = 0;; ++spin) {
     const int32_t finished = finished_.load(std::memory_order_acquire);
     if (finished == tasks) return;
@@ -57,23 +61,28 @@ void WorkerPool::ParallelFor(int64_t tasks, Task task) {
   }
 }
 
-void WorkerPool::RunTasks(uint64_t state, int worker) {
-  const uint64_t call = state >> 32;
-  while ((state & kUnclaimed) != 0 && state >> 32 == call) {
-    const Task* task = task_.load(std::memory_order_relaxed);
-    const int64_t tasks = tasks_.load(std::memory_order_relaxed);
-    if (!state_.compare_exchange_weak(state, state - 1,
-                                      std::memory_order_acq_rel,
-                                      std::memory_order_acquire)) {
-      continue;
+void WorkerPool::RunTasks(int worker) {
+  for (int i = 0; i < threads_; ++i) {
+    const int range = (worker + i) % threads_;
+    std::atomic<uint64_t>& of_range = ranges_[range].state;
+    uint64_t state = of_range.load(std::memory_order_acquire);
+    while ((state & kUnclaimed) != 0) {
+      const Task* task = task_.load(std::memory_order_relaxed);
+      const int64_t tasks = tasks_.load(std::memory_order_relaxed);
+      if (!of_range.compare_exchange_weak(state, state - 1,
+                                          std::memory_order_acq_rel,
+                                          std::memory_order_acquire)) {
+        continue;
+      }
+      const auto unclaimed = static_cast<int64_t>(state & kUnclaimed);
+      (*task)(FirstTask(tasks, range + 1) - unclaimed, worker);
+      // The caller parks on this only when it waits for the last tasks, and
+      // notify_all is a load when nobody does.
+      if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) {
+        finished_.notify_all();
+      }
+      state = of_range.load(std::memory_order_acquire);
     }
-    (*task)(tasks - static_cast<int64_t>(state & kUnclaimed), worker);
-    // The caller parks on this only when it waits for the last tasks, and
-    // notify_all is a load when nobody does.
-    if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) {
-      finished_.notify_all();
-    }
-    state = state_.load(std::memory_order_acquire);
   }
 }
 
@@ -91,7 +100,7 @@ void WorkerPool::WorkerLoop(int worker) {
     }
     seen = wake;
     if (stop_.load(std::memory_order_relaxed)) return;
-    RunTasks(state_.load(std::memory_order_acquire), worker);
+    RunTasks(worker);
   }
 }
 
