@@ -3,8 +3,10 @@
 //
 //   targets [--quick]      quick: one round of each, to see that it runs
 //
-// Prints a table in Markdown. Limits are measured first: reading as many bytes
-// as the weights have, and oneDNN's best GEMM rate at 16 and at 256 rows.
+// Prints a table in Markdown. In each round each speed is measured right beside
+// its limit (reading as many bytes as the weights have, oneDNN's best GEMM rate
+// at 16 and at 256 rows), because the machine may be slower a moment later; the
+// table has the medians of the rounds, and of their ratios.
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -47,16 +49,42 @@ double StepSeconds(BenchModel* model, int32_t batch, int64_t tokens,
   return Median(std::move(seconds));
 }
 
-struct Measured {
-  double batch_1;        // seconds a step
-  double million_to_1k;  // ratio of steps
-  double batch_16;       // seconds a step
-  double gemm;           // FLOP/s of a layer's products at 256 rows
-  double prompt;         // seconds to the logits after kPrompt tokens
+// What one round measured, or the medians of some.
+struct Round {
+  double bytes_per_second;  // limits
+  double peak_16;           // FLOP/s
+  double peak_256;
+  double batch_1;  // seconds a step
+  double at_million;
+  double batch_16;
+  double gemm;    // FLOP/s of a layer's products at 256 rows
+  double prompt;  // seconds to the logits after kPrompt tokens
+  // Measured in limits.
+  double of_read;
+  double million_to_1k;
+  double of_peak;
+  double times_sync;
+  double of_peak_16;
 };
 
-// Rounds take turns, so that a slower moment of the machine meets all alike.
-Measured Measure(const Effort& effort) {
+double ReadSeconds(const Round& round) {
+  return WeightBytes(PaperConfig(Architecture::kTConstFormer), kDType) /
+         round.bytes_per_second;
+}
+
+double SyncSeconds(const Round& round) {
+  return SyncFlops(PaperConfig(Architecture::kTConstFormer),
+                   (kPrompt - 1) / 256 * 256) /
+         round.peak_256;
+}
+
+double Step16Seconds(const Round& round) {
+  const int64_t weights =
+      PaperConfig(Architecture::kTConstFormer).ParameterCount();
+  return 16 * 2.0 * static_cast<double>(weights) / round.peak_16;
+}
+
+std::vector<Round> Measure(const Effort& effort) {
   const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
   BenchModel model(config, kDType, BenchThreads(), 16, kMillion + 512);
   WorkerPool pool(BenchThreads());
@@ -70,22 +98,51 @@ Measured Measure(const Effort& effort) {
   const std::vector<TokenId> prompt =
       SeededTokens(3, kPrompt, config.vocab_size);
 
-  std::vector<double> batch_1, million_to_1k, batch_16, gemm, prompts;
-  for (int round = 0; round < effort.rounds; ++round) {
-    const double at_1k = StepSeconds(&model, 1, 1024, effort.steps);
-    const double at_million = StepSeconds(&model, 1, kMillion, effort.steps);
-    batch_1.push_back(at_1k);
-    million_to_1k.push_back(at_million / at_1k);
-    batch_16.push_back(StepSeconds(&model, 16, 1024, effort.steps));
+  std::vector<Round> rounds;
+  for (int i = 0; i < effort.rounds; ++i) {
+    Round& round = rounds.emplace_back();
+    round.bytes_per_second =
+        ReadBytesPerSecond(WeightBytes(config, kDType), pool);
+    round.batch_1 = StepSeconds(&model, 1, 1024, effort.steps);
+    round.at_million = StepSeconds(&model, 1, kMillion, effort.steps);
+    round.peak_16 = GemmPeak(kDType, 16);
+    round.batch_16 = StepSeconds(&model, 16, 1024, effort.steps);
     model.Clear();
-    gemm.push_back(layer_flops / MedianSeconds(3, effort.steps, 1.0, [&layer] {
-                     for (const auto& product : layer) product->Run();
-                   }));
-    prompts.push_back(Seconds(
-        [&] { SequenceDriver(model.model(), 0, kPrompt + 256).Feed(prompt); }));
+    round.peak_256 = GemmPeak(kDType, 256);
+    round.gemm = layer_flops / MedianSeconds(3, effort.steps, 1.0, [&layer] {
+                   for (const auto& product : layer) product->Run();
+                 });
+    round.prompt = Seconds(
+        [&] { SequenceDriver(model.model(), 0, kPrompt + 256).Feed(prompt); });
+
+    round.of_read = ReadSeconds(round) / round.batch_1;
+    round.million_to_1k = round.at_million / round.batch_1;
+    round.of_peak = round.gemm / round.peak_256;
+    round.times_sync = round.prompt / SyncSeconds(round);
+    round.of_peak_16 = Step16Seconds(round) / round.batch_16;
   }
-  return {Median(batch_1), Median(million_to_1k), Median(batch_16),
-          Median(gemm), Median(prompts)};
+  return rounds;
+}
+
+Round Medians(const std::vector<Round>& rounds) {
+  const auto median = [&rounds](double Round::*value) {
+    std::vector<double> values;
+    for (const Round& round : rounds) values.push_back(round.*value);
+    return Median(std::move(values));
+  };
+  return {median(&Round::bytes_per_second),
+          median(&Round::peak_16),
+          median(&Round::peak_256),
+          median(&Round::batch_1),
+          median(&Round::at_million),
+          median(&Round::batch_16),
+          median(&Round::gemm),
+          median(&Round::prompt),
+          median(&Round::of_read),
+          median(&Round::million_to_1k),
+          median(&Round::of_peak),
+          median(&Round::times_sync),
+          median(&Round::of_peak_16)};
 }
 
 void PrintRow(const std::string& target, const std::string& measured,
@@ -98,63 +155,56 @@ void PrintRow(const std::string& target, const std::string& measured,
                               : "NO");
 }
 
-void PrintTable(const MachineLimits& limits, const Measured& measured) {
+void PrintTable(const Round& round) {
   const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
   absl::PrintF(
       "%s, %d threads: reads %.0f MB at %.1f GB/s; oneDNN's bf16 GEMM does "
       "%.0f GFLOP/s at 16 rows, %.0f at 256\n\n",
       ProcessorName(), BenchThreads(), 1e-6 * WeightBytes(config, kDType),
-      1e-9 * limits.bytes_per_second, 1e-9 * limits.peak_16,
-      1e-9 * limits.peak_256);
+      1e-9 * round.bytes_per_second, 1e-9 * round.peak_16,
+      1e-9 * round.peak_256);
   absl::PrintF("| target | measured | limit | ratio | wanted | met |\n");
   absl::PrintF("|---|---|---|---|---|---|\n");
 
-  const double read = WeightBytes(config, kDType) / limits.bytes_per_second;
-  const double of_read = read / measured.batch_1;
-  PrintRow("one sequence: a step at 1k tokens",
-           absl::StrFormat("%.2f ms, %.0f tok/s", 1e3 * measured.batch_1,
-                           1 / measured.batch_1),
-           absl::StrFormat("%.2f ms to read the weights", 1e3 * read), of_read,
-           "at least 0.60", of_read >= 0.6);
+  PrintRow(
+      "one sequence: a step at 1k tokens",
+      absl::StrFormat("%.2f ms, %.0f tok/s", 1e3 * round.batch_1,
+                      1 / round.batch_1),
+      absl::StrFormat("%.2f ms to read the weights", 1e3 * ReadSeconds(round)),
+      round.of_read, "at least 0.60", round.of_read >= 0.6);
 
   PrintRow("a step at 1M tokens",
-           absl::StrFormat("%.3f of a step at 1k", measured.million_to_1k), "1",
-           measured.million_to_1k, "at most 1.05",
-           measured.million_to_1k <= 1.05);
+           absl::StrFormat("%.3f of a step at 1k", round.million_to_1k), "1",
+           round.million_to_1k, "at most 1.05", round.million_to_1k <= 1.05);
 
-  const double of_peak = measured.gemm / limits.peak_256;
   PrintRow("a sync's products",
-           absl::StrFormat("%.0f GFLOP/s", 1e-9 * measured.gemm),
-           absl::StrFormat("%.0f GFLOP/s", 1e-9 * limits.peak_256), of_peak,
-           "at least 0.60", of_peak >= 0.6);
+           absl::StrFormat("%.0f GFLOP/s", 1e-9 * round.gemm),
+           absl::StrFormat("%.0f GFLOP/s", 1e-9 * round.peak_256),
+           round.of_peak, "at least 0.60", round.of_peak >= 0.6);
 
-  const double sync =
-      SyncFlops(config, (kPrompt - 1) / 256 * 256) / limits.peak_256;
-  const double times = measured.prompt / sync;
-  PrintRow("a prompt of 10,000 tokens, to the first token",
-           absl::StrFormat("%.0f ms", 1e3 * measured.prompt),
-           absl::StrFormat("%.0f ms for the sync's FLOP", 1e3 * sync), times,
-           "at most 2", times <= 2);
+  PrintRow(
+      "a prompt of 10,000 tokens, to the first token",
+      absl::StrFormat("%.0f ms", 1e3 * round.prompt),
+      absl::StrFormat("%.0f ms for the sync's FLOP", 1e3 * SyncSeconds(round)),
+      round.times_sync, "at most 2", round.times_sync <= 2);
 
-  const double step_16 =
-      16 * 2.0 * static_cast<double>(config.ParameterCount()) / limits.peak_16;
-  const double of_step = step_16 / measured.batch_16;
+  const double step_16 = Step16Seconds(round);
   PrintRow("16 sequences together",
-           absl::StrFormat("%.2f ms, %.0f tok/s", 1e3 * measured.batch_16,
-                           16 / measured.batch_16),
+           absl::StrFormat("%.2f ms, %.0f tok/s", 1e3 * round.batch_16,
+                           16 / round.batch_16),
            absl::StrFormat("%.2f ms, %.0f tok/s", 1e3 * step_16, 16 / step_16),
-           of_step, "at least 0.45", of_step >= 0.45);
+           round.of_peak_16, "at least 0.45", round.of_peak_16 >= 0.45);
 
   // Not a target: what keeps the last one from its GEMM peak. Windows are
   // counted as if they were empty.
   const double keys =
       16.0 * (config.layers() - config.n_block) *
       KvBlockBytes(config.history_window, config.n_embd, kDType);
-  const double read_16 = read + keys / limits.bytes_per_second;
+  const double read_16 = ReadSeconds(round) + keys / round.bytes_per_second;
   PrintRow("the same, beside what it has to read",
-           absl::StrFormat("%.2f ms", 1e3 * measured.batch_16),
+           absl::StrFormat("%.2f ms", 1e3 * round.batch_16),
            absl::StrFormat("%.2f ms for weights and histories", 1e3 * read_16),
-           read_16 / measured.batch_16, "", true);
+           read_16 / round.batch_16, "", true);
 }
 
 }  // namespace
@@ -168,7 +218,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "targets: no such flag: %s\n", argv[1]);
     return 2;
   }
-  const tlin::MachineLimits limits = tlin::LimitsOf(tlin::kDType);
-  tlin::PrintTable(limits, tlin::Measure(effort));
+  tlin::PrintTable(tlin::Medians(tlin::Measure(effort)));
   return 0;
 }
