@@ -201,11 +201,11 @@ class ThreadsTest : public BackendTest {
  protected:
   // A layer's worth of everything, with a history long enough to be cut by
   // chunks of keys where threads are many.
-  std::vector<uint32_t> Run(int threads) {
+  std::vector<uint32_t> Run(int threads, const GemmKernels* kernels = nullptr) {
     random_.seed(5);
-    backend_ =
-        CpuBackend::Create({72, 2, 100, 97, 300, 64}, DType::kBF16, threads)
-            .value();
+    backend_ = CpuBackend::Create({72, 2, 100, 97, 300, 64}, DType::kBF16,
+                                  threads, kernels)
+                   .value();
     const TestLayer layer = MakeLayer();
     const TestBlock window = FillBlock(layer, 256, Random(250, 2.0), 0);
     std::vector<TestBlock> pages;
@@ -240,6 +240,11 @@ class ThreadsTest : public BackendTest {
 TEST_P(ThreadsTest, ChangeNothing) {
   const std::vector<uint32_t> alone = Run(1);
   for (const int threads : {2, 3, 16}) EXPECT_EQ(Run(threads), alone);
+}
+
+TEST_P(ThreadsTest, NorDoesTheWayToMultiply) {
+  if (GemmBf16Dot() == nullptr) GTEST_SKIP() << "no dot product instruction";
+  EXPECT_EQ(Run(2, GemmBf16Dot()), Run(2, &GemmBf16()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, ThreadsTest,

@@ -59,10 +59,9 @@ TARGETS = {
 }
 TARGET = re.compile(r"^tlin_(?:library|program)\(([\w-]+)(.*?)\)", re.DOTALL | re.MULTILINE)
 
-# The build picks files; branches within them are guards, Highway's compilation of a file for each
-# instruction set, and the one file of one processor family.
+# The build picks files; branches within them are guards, and Highway's compilation of a file for
+# each instruction set.
 BRANCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b(.*)")
-BRANCHING = {"engine/backend/cpu/gemm_bf16_dot.cc"}
 LINES_NOWHERE = [
     (re.compile(r"\bgetenv\b|\benviron\b"), ("engine/", "server/", "client/"),
      "a setting from an environment variable"),
@@ -118,7 +117,7 @@ def check_guard(path, lines):
 def check_branches(path, lines):
     if not path.startswith(("engine/", "server/", "client/")) or path.startswith("engine/backend/cuda/"):
         return
-    if path.endswith(".py") or path.endswith(".sh") or path in BRANCHING:
+    if path.endswith(".py") or path.endswith(".sh"):
         return
     for number, line in enumerate(lines, 1):
         match = BRANCH.match(line)

@@ -10,11 +10,12 @@
 namespace tlin {
 namespace {
 
-// Queries of a task, at most: they share a chunk of keys widened to f32.
+// Queries of a task: they read a chunk of keys from the first-level cache.
 constexpr int32_t kMaxBlockRows = 64;
-// From this many queries on, widening a bf16 chunk once costs less than
-// widening it in registers for each tile of queries.
-constexpr int32_t kWidenRows = 2 * kMaxQueryTile;
+constexpr int32_t kMinBlockRows = 2 * kMaxQueryTile;
+// Tasks of decoding, at least. One takes neighbouring heads, which lie side by
+// side in memory.
+constexpr int64_t kTasksPerThread = 2;
 // A single sequence is cut by chunks of keys when it has at least so many.
 constexpr int64_t kManyKeys = 8 * kKeyChunk;
 
@@ -32,18 +33,21 @@ int64_t KeyCount(absl::Span<const KvBlock> blocks) {
 
 }  // namespace
 
-CpuAttention::CpuAttention(const KvShape& shape, WorkerPool* pool)
+CpuAttention::CpuAttention(const KvShape& shape, const GemmKernels& gemm,
+                           WorkerPool* pool)
     : shape_(shape),
+      gemm_(&gemm),
+      attend_(AttendAs(gemm)),
       scale_(1.0f / std::sqrt(static_cast<float>(shape.head_size))),
       pool_(pool) {}
 
 absl::StatusOr<CpuAttention> CpuAttention::Create(const KvShape& shape,
+                                                  const GemmKernels& gemm,
                                                   WorkerPool* pool) {
-  CpuAttention attention(shape, pool);
+  CpuAttention attention(shape, gemm, pool);
   constexpr int64_t kLine = 16;  // floats
-  const int64_t floats = AttentionScratch(shape.head_size) +
-                         attention.StateFloats(kMaxBlockRows) +
-                         int64_t{2} * kKeyChunk * shape.head_size;
+  const int64_t floats =
+      AttentionScratch(shape.head_size) + attention.StateFloats(kMaxBlockRows);
   attention.worker_floats_ = (floats + kLine - 1) / kLine * kLine;
   const int64_t slot_floats =
       int64_t{kSlots + 1} * shape.n_head * attention.StateFloats(kSlotRows);
@@ -96,7 +100,7 @@ void CpuAttention::ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
 // Fewer rows a task where there would not be two tasks a thread.
 int32_t CpuAttention::ChooseBlockRows(int64_t rows) const {
   int32_t block_rows = kMaxBlockRows;
-  while (block_rows > kWidenRows &&
+  while (block_rows > kMinBlockRows &&
          (rows + block_rows - 1) / block_rows * shape_.n_head <
              2 * pool_->threads()) {
     block_rows /= 2;
@@ -115,23 +119,15 @@ void CpuAttention::AttendOneChunk(const float* q, int32_t rows, int32_t head,
   task.scale = scale_;
   task.keys = KeysOfHead(shape_, *chunk.block, head, chunk.row);
   task.values = ValuesOfHead(shape_, *chunk.block, head, chunk.row);
+  task.head_stride =
+      KeysOfHead(shape_, *chunk.block, head + 1, chunk.row) - task.keys;
   task.key_count = std::min(kKeyChunk, chunk.block->rows - chunk.row);
   task.first_sees = chunk.first_sees;
   task.sees_step = chunk.sees_step;
   task.state = state;
   task.scratch = scratch;
-  DType dtype = shape_.dtype;
-  if (dtype != DType::kF32 && rows >= kWidenRows) {
-    float* wide_keys =
-        scratch + worker_floats_ - int64_t{2} * kKeyChunk * shape_.head_size;
-    float* wide_values = wide_keys + int64_t{kKeyChunk} * shape_.head_size;
-    WidenChunk(task.keys, task.values, task.key_count, shape_.head_size,
-               wide_keys, wide_values);
-    task.keys = reinterpret_cast<const std::byte*>(wide_keys);
-    task.values = reinterpret_cast<const std::byte*>(wide_values);
-    dtype = DType::kF32;
-  }
-  AttendChunk(dtype, task);
+  task.prepare = gemm_->prepare;
+  attend_(task);
 }
 
 void CpuAttention::WriteOut(const SoftmaxState& state, int32_t rows, bool add,
@@ -226,9 +222,11 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     }
     return;
   }
-  pool_->ParallelFor(blocks * heads, [&](int64_t task, int worker) {
-    const auto head = static_cast<int32_t>(task % heads);
-    int64_t block = task / heads;
+  const int32_t together = static_cast<int32_t>(std::clamp<int64_t>(
+      blocks * heads / (kTasksPerThread * pool_->threads()), 1, heads));
+  const int32_t groups = Blocks(heads, together);
+  pool_->ParallelFor(blocks * groups, [&](int64_t task, int worker) {
+    int64_t block = task / groups;
     const WindowPart* part = parts.data();
     while (block >= Blocks(part->rows, block_rows)) {
       block -= Blocks(part->rows, block_rows);
@@ -237,11 +235,15 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     const int32_t row = static_cast<int32_t>(block) * block_rows;
     const int32_t rows = std::min(block_rows, part->rows - row);
     const int64_t at = (int64_t{part->first_row} + row) * width();
-    AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
-                 worker, /*add=*/false, out.data + at);
-    if (part->history.empty()) return;
-    AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
-                 worker, /*add=*/true, out.data + at);
+    const int32_t first = static_cast<int32_t>(task % groups) * together;
+    for (int32_t head = first; head < std::min(first + together, heads);
+         ++head) {
+      AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
+                   worker, /*add=*/false, out.data + at);
+      if (part->history.empty()) continue;
+      AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
+                   worker, /*add=*/true, out.data + at);
+    }
   });
 }
 

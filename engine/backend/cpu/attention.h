@@ -20,9 +20,11 @@ namespace tlin {
 // Engine thread only. Nothing allocates after Create.
 class CpuAttention {
  public:
-  // RESOURCE_EXHAUSTED without memory for the scratch of pool's workers. `pool`
-  // must outlive the object.
+  // RESOURCE_EXHAUSTED without memory for the scratch of pool's workers. `gemm`
+  // says by which instructions, and must be of the shape's format. It and
+  // `pool` must outlive the object.
   static absl::StatusOr<CpuAttention> Create(const KvShape& shape,
+                                             const GemmKernels& gemm,
                                              WorkerPool* pool);
 
   int64_t bytes() const { return scratch_.size(); }
@@ -52,7 +54,7 @@ class CpuAttention {
   static constexpr int32_t kSlots = 64;    // chunks in flight
   static constexpr int32_t kSlotRows = 8;  // queries of a slot
 
-  explicit CpuAttention(const KvShape& shape, WorkerPool* pool);
+  CpuAttention(const KvShape& shape, const GemmKernels& gemm, WorkerPool* pool);
 
   int64_t width() const { return int64_t{shape_.n_head} * shape_.head_size; }
   int64_t StateFloats(int32_t rows) const {
@@ -85,6 +87,8 @@ class CpuAttention {
 
   // Constant after construction.
   KvShape shape_;
+  const GemmKernels* gemm_ = nullptr;
+  AttendFunction attend_ = nullptr;
   float scale_ = 0;
   WorkerPool* pool_ = nullptr;
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "engine/backend/cpu/float_formats.h"
 #include "engine/backend/cpu/simd_targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/backend/cpu/attention_kernels.cc"
@@ -22,12 +21,9 @@ HWY_INLINE float Exp2OfOne(float x) {
   return hn::GetLane(Exp2(d, hn::Set(d, x)));
 }
 
-// Turns the first `keys` logits of a row into weights exp(scale * (logit -
-// maximum)), and the rest of their group into zeros.
-HWY_NOINLINE void Weigh(int32_t keys, float scale, float* row, float* maximum,
-                        float* sum) {
+void Weigh(int32_t keys, int32_t end, float scale, float* row, float* maximum,
+           float* sum) {
   const F32Tag d;
-  const int32_t end = (keys + kGroup - 1) / kGroup * kGroup;
   std::fill(row + keys, row + end, -std::numeric_limits<float>::infinity());
   auto most = hn::LoadU(d, row);
   for (int32_t key = kLanes; key < end; key += kLanes) {
@@ -46,9 +42,8 @@ HWY_NOINLINE void Weigh(int32_t keys, float scale, float* row, float* maximum,
   *sum = hn::GetLane(hn::SumOfLanes(d, total));
 }
 
-HWY_NOINLINE void MergeRow(float maximum, float sum, const float* values,
-                           int32_t head_size, float scale, int32_t row,
-                           const SoftmaxState& state) {
+void MergeOne(float maximum, float sum, const float* values, int32_t head_size,
+              float scale, int32_t row, const SoftmaxState& state) {
   float* to = state.values + int64_t{row} * head_size;
   if (state.sum[row] == 0.0f) {  // of a chunk it is 1 or more
     state.maximum[row] = maximum;
@@ -70,75 +65,18 @@ void Merge(const SoftmaxState& later, int32_t rows, int32_t head_size,
            float scale, const SoftmaxState& state) {
   for (int32_t row = 0; row < rows; ++row) {
     if (later.sum[row] == 0.0f) continue;
-    MergeRow(later.maximum[row], later.sum[row],
+    MergeOne(later.maximum[row], later.sum[row],
              later.values + int64_t{row} * head_size, head_size, scale, row,
              state);
   }
 }
 
-// Queries [row, row + kRows).
-template <class Cache, int32_t kRows>
-HWY_INLINE void AttendTile(const AttentionTask& task, int32_t row) {
-  int32_t sees[kRows];
-  for (int32_t r = 0; r < kRows; ++r) {
-    sees[r] = std::clamp(task.first_sees + (row + r) * task.sees_step, 0,
-                         task.key_count);
-  }
-  if (sees[kRows - 1] == 0) return;
-  float* weights = task.scratch;
-  float* values = task.scratch + kMaxQueryTile * kKeyChunk;
-  const float* q = task.q + row * task.q_stride;
-  Logits<Cache, kRows>(task, q, sees[kRows - 1], weights);
-  float maxima[kRows];
-  float sums[kRows];
-  for (int32_t r = 0; r < kRows; ++r) {
-    if (sees[r] == 0) continue;
-    Weigh(sees[r], task.scale, weights + r * kKeyChunk, &maxima[r], &sums[r]);
-  }
-  std::fill(values, values + kRows * task.head_size, 0.0f);
-  // The keys that all of them see, then what later ones see beyond.
-  Values<Cache, kRows>(task, weights, 0, sees[0], values);
-  for (int32_t r = 0; r < kRows; ++r) {
-    if (sees[r] == 0) continue;
-    float* row_values = values + r * task.head_size;
-    if (sees[r] > sees[0]) {
-      Values<Cache, 1>(task, weights + r * kKeyChunk, sees[0], sees[r],
-                       row_values);
-    }
-    MergeRow(maxima[r], sums[r], row_values, task.head_size, task.scale,
-             row + r, task.state);
-  }
+void AttendInF32(const AttentionTask& task) {
+  AttendRows<Kernel<F32Cache>>(task);
 }
 
-template <class Cache>
-void AttendRows(const AttentionTask& task) {
-  int32_t row = 0;
-  for (; row + kQueryTile <= task.rows; row += kQueryTile) {
-    AttendTile<Cache, kQueryTile>(task, row);
-  }
-  for (; row + 2 <= task.rows; row += 2) AttendTile<Cache, 2>(task, row);
-  if (row < task.rows) AttendTile<Cache, 1>(task, row);
-}
-
-void AttendF32(const AttentionTask& task) { AttendRows<F32Cache>(task); }
-void AttendBf16(const AttentionTask& task) { AttendRows<Bf16Cache>(task); }
-
-// Plain loops: the compiler makes vectors of them for each target.
-void Widen(const uint32_t* keys, const uint16_t* values, int32_t key_count,
-           int32_t head_size, float* wide_keys, float* wide_values) {
-  const int32_t groups = (key_count + kGroup - 1) / kGroup;
-  for (int32_t pair = 0; pair < groups * head_size / 2; ++pair) {
-    for (int32_t lane = 0; lane < kGroup; ++lane) {
-      const uint32_t bits = keys[pair * kGroup + lane];
-      wide_keys[2 * pair * kGroup + lane] =
-          Bf16ToFloat(static_cast<uint16_t>(bits));
-      wide_keys[(2 * pair + 1) * kGroup + lane] =
-          Bf16ToFloat(static_cast<uint16_t>(bits >> 16));
-    }
-  }
-  for (int32_t i = 0; i < key_count * head_size; ++i) {
-    wide_values[i] = Bf16ToFloat(values[i]);
-  }
+void AttendInBf16(const AttentionTask& task) {
+  AttendRows<Kernel<Bf16Cache>>(task);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -148,26 +86,38 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tlin {
 
-HWY_EXPORT(AttendF32);
-HWY_EXPORT(AttendBf16);
+HWY_EXPORT(AttendInF32);
+HWY_EXPORT(AttendInBf16);
+HWY_EXPORT(Weigh);
+HWY_EXPORT(MergeOne);
 HWY_EXPORT(Merge);
-HWY_EXPORT(Widen);
 
-void AttendChunk(DType dtype, const AttentionTask& task) {
-  if (dtype == DType::kF32) {
-    HWY_DYNAMIC_DISPATCH(AttendF32)(task);
-  } else {
-    HWY_DYNAMIC_DISPATCH(AttendBf16)(task);
-  }
+void AttendF32(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(AttendInF32)(task);
 }
 
-void WidenChunk(const std::byte* keys, const std::byte* values,
-                int32_t key_count, int32_t head_size, float* wide_keys,
-                float* wide_values) {
-  HWY_DYNAMIC_DISPATCH(Widen)
-  (reinterpret_cast<const uint32_t*>(keys),
-   reinterpret_cast<const uint16_t*>(values), key_count, head_size, wide_keys,
-   wide_values);
+void AttendBf16(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(AttendInBf16)(task);
+}
+
+AttendFunction AttendAs(const GemmKernels& gemm) {
+  if (&gemm == &GemmF32()) return &AttendF32;
+  return &gemm == GemmBf16Dot() ? &AttendBf16Dot : &AttendBf16;
+}
+
+void WeighLogits(int32_t keys, int32_t end, float scale, float* row,
+                 float* maximum, float* sum) {
+  if (keys == 0) {
+    std::fill_n(row, end, 0.0f);
+    return;
+  }
+  HWY_DYNAMIC_DISPATCH(Weigh)(keys, end, scale, row, maximum, sum);
+}
+
+void MergeRow(float maximum, float sum, const float* values, int32_t head_size,
+              float scale, int32_t row, const SoftmaxState& state) {
+  HWY_DYNAMIC_DISPATCH(MergeOne)
+  (maximum, sum, values, head_size, scale, row, state);
 }
 
 void MergeState(const SoftmaxState& later, int32_t rows, int32_t head_size,

@@ -77,7 +77,7 @@ absl::Status CpuBackend::AllocateScratch() {
       worker_rows_,
       AlignedBuffer::Allocate(2 * row_width_ * pool_.threads() * kWord));
   TLIN_ASSIGN_OR_RETURN(CpuAttention attention,
-                        CpuAttention::Create(kv_shape_, &pool_));
+                        CpuAttention::Create(kv_shape_, gemm_, &pool_));
   attention_ = std::make_unique<CpuAttention>(std::move(attention));
   return absl::OkStatus();
 }

@@ -1,10 +1,4 @@
-// The only file with instructions of one processor family: AVX512-BF16's dot
-// product of bf16 pairs, which Highway 1.0 does not reach. Elsewhere
-// GemmBf16Dot is null and nothing else is compiled.
-#include "engine/backend/cpu/gemm_kernels.h"
-
-#if defined(__x86_64__)
-
+// Products by AVX512-BF16's dot product of bf16 pairs. Only in x86-64's build.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -12,12 +6,11 @@
 #include <cstring>
 #include <utility>
 
-#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/cpu/bf16_dot.h"
+#include "engine/backend/cpu/gemm_kernels.h"
 #include "engine/backend/cpu/packed_matrix.h"
+#include "hwy/base.h"
 #include "hwy/targets.h"
-
-#define TLIN_AVX512_BF16 \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
 namespace tlin {
 namespace {
@@ -31,19 +24,20 @@ constexpr int TileVectors(int64_t rows) {
 
 // FloatToBf16's rounding, but for subnormals, which become 0.
 TLIN_AVX512_BF16 void Prepare(const float* x, int64_t cols, uint32_t* row) {
-  const auto first = [](int64_t count) {
-    return static_cast<__mmask16>(
-        0xFFFFu >> (kLanes - std::clamp<int64_t>(count, 0, kLanes)));
-  };
-  for (int64_t i = 0; i < cols; i += 2 * kLanes) {
-    const int64_t left = cols - i;
-    const __m512 low = _mm512_maskz_loadu_ps(first(left), x + i);
-    const __m512 high =
-        _mm512_maskz_loadu_ps(first(left - kLanes), x + i + kLanes);
-    _mm512_mask_storeu_epi32(
-        row + i / 2, first((left + 1) / 2),
-        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= cols; i += 2 * kLanes) {
+    _mm512_storeu_si512(
+        row + i / 2,
+        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(
+            _mm512_loadu_ps(x + i + kLanes), _mm512_loadu_ps(x + i))));
   }
+  const int64_t left = cols - i;
+  const __m512 low = _mm512_maskz_loadu_ps(FirstLanes(left), x + i);
+  const __m512 high =
+      _mm512_maskz_loadu_ps(FirstLanes(left - kLanes), x + i + kLanes);
+  _mm512_mask_storeu_epi32(
+      row + i / 2, FirstLanes((left + 1) / 2),
+      reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
 }
 
 // As MultiplyTile in gemm_tile-inl.h: the same sums in the same order.
@@ -51,7 +45,9 @@ template <int kRows, int kVectors>
 TLIN_AVX512_BF16 void MultiplyTile(const GemmTask& task, int64_t row,
                                    int64_t column) {
   __m512 sums[kRows][kVectors];
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) sums[r][v] = _mm512_setzero_ps();
   }
   const uint32_t* a = task.a + row * task.a_stride;
@@ -62,6 +58,7 @@ TLIN_AVX512_BF16 void MultiplyTile(const GemmTask& task, int64_t row,
   for (int64_t pair = 0; pair < pairs; ++pair, ++a) {
     const std::byte* at = panel + pair * kPanel * 4;
     __m512bh weights[kVectors];
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
       weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(
           at + v / 2 * task.panel_bytes + v % 2 * kLanes * 4));
@@ -69,22 +66,24 @@ TLIN_AVX512_BF16 void MultiplyTile(const GemmTask& task, int64_t row,
     if constexpr (kRows > 2) {
       PrefetchPanels<kVectors / 2, kPanel * 4>(at, task.panel_bytes);
     }
+    HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       const __m512bh x = reinterpret_cast<__m512bh>(
           _mm512_set1_epi32(static_cast<int>(a[r * stride])));
+      HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v) {
         sums[r][v] = _mm512_dpbf16_ps(sums[r][v], weights[v], x);
       }
     }
   }
 
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
     float* y = task.y + (row + r) * task.y_stride + column;
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
       const int64_t first = column + v * kLanes;
-      const __mmask16 mask = static_cast<__mmask16>(
-          0xFFFFu >>
-          (kLanes - std::clamp<int64_t>(task.columns - first, 0, kLanes)));
+      const __mmask16 mask = FirstLanes(task.columns - first);
       __m512 sum =
           _mm512_add_ps(sums[r][v], _mm512_loadu_ps(task.bias + first));
       if (task.add) {
@@ -148,15 +147,3 @@ const GemmKernels& FastestGemmBf16() {
 }
 
 }  // namespace tlin
-
-#else  // no x86
-
-namespace tlin {
-
-const GemmKernels* GemmBf16Dot() { return nullptr; }
-
-const GemmKernels& FastestGemmBf16() { return GemmBf16(); }
-
-}  // namespace tlin
-
-#endif

@@ -37,9 +37,12 @@ void WriteBf16(const KvShape& shape, const float* key, const float* value,
       const uint32_t high = FloatToBf16(from[1]);
       group[pair * kGroup] = high << 16 | FloatToBf16(from[0]);
     }
-    uint16_t* row = keys + ((shape.n_head + head) * rows + to.row) * size;
+    // Rows of a pair may be written by two threads.
+    uint16_t* row = keys +
+                    ((shape.n_head + head) * rows + to.row / 2 * 2) * size +
+                    to.row % 2;
     for (int64_t i = 0; i < size; ++i) {
-      row[i] = FloatToBf16(value[head * size + i]);
+      row[2 * i] = FloatToBf16(value[head * size + i]);
     }
   }
 }

@@ -1,13 +1,14 @@
 // What is inside a KvBlock on the CPU: keys, then values, each head by head, so
 // that one head's part of a block is read end to end.
 //
-//   f32   keys [head][group][head_size][16]        values
-//   [head][row][head_size] bf16  keys [head][group][head_size / 2][16][2]
-//   values [head][row][head_size]
+//   f32:  keys   [head][group][head_size][16]
+//         values [head][row][head_size]
+//   bf16: keys   [head][group][head_size / 2][16][2]
+//         values [head][row / 2][head_size][2]
 //
 // A group is 16 keys: a query's element is multiplied with a vector of them. In
-// bf16 a 32-bit word holds two neighbouring elements of a key, the even one
-// low.
+// bf16 a 32-bit word holds what a dot product instruction takes: two elements
+// of a key, or one element of the values of two keys, the even one low.
 #ifndef TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_
 #define TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_
 
