@@ -13,8 +13,11 @@ namespace {
 
 constexpr int32_t kRows = 64;
 constexpr int32_t kCuts[] = {1, 2, 3, 5, 7, 12, 13, 16, 33};
-constexpr TestShape kShapes[] = {
-    {24, 2, 40, 33}, {72, 2, 100, 97}, {432, 12, 1280, 500}};
+constexpr TestShape kShapes[] = {{24, 2, 40, 33},
+                                 {72, 2, 100, 97},
+                                 {160, 2, 40, 33},
+                                 {192, 2, 40, 33},
+                                 {432, 12, 1280, 500}};
 
 // Results as bits, so that NaNs and zeros compare too.
 std::vector<uint32_t> Bits(const Matrix& matrix) {

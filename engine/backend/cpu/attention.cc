@@ -10,12 +10,9 @@
 namespace tlin {
 namespace {
 
-// Queries of a task: they read a chunk of keys from the first-level cache.
+// Queries of a task: they read a chunk of keys from the core's own caches.
 constexpr int32_t kMaxBlockRows = 64;
 constexpr int32_t kMinBlockRows = 2 * kMaxQueryTile;
-// Tasks of decoding, at least. One takes neighbouring heads, which lie side by
-// side in memory.
-constexpr int64_t kTasksPerThread = 2;
 // A single sequence is cut by chunks of keys when it has at least so many.
 constexpr int64_t kManyKeys = 8 * kKeyChunk;
 
@@ -100,7 +97,7 @@ void CpuAttention::ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
 // Fewer rows a task where there would not be two tasks a thread.
 int32_t CpuAttention::ChooseBlockRows(int64_t rows) const {
   int32_t block_rows = kMaxBlockRows;
-  while (block_rows > kMinBlockRows &&
+  while (block_rows / 2 >= kMinBlockRows &&
          (rows + block_rows - 1) / block_rows * shape_.n_head <
              2 * pool_->threads()) {
     block_rows /= 2;
@@ -119,8 +116,12 @@ void CpuAttention::AttendOneChunk(const float* q, int32_t rows, int32_t head,
   task.scale = scale_;
   task.keys = KeysOfHead(shape_, *chunk.block, head, chunk.row);
   task.values = ValuesOfHead(shape_, *chunk.block, head, chunk.row);
-  task.head_stride =
-      KeysOfHead(shape_, *chunk.block, head + 1, chunk.row) - task.keys;
+  // A thread's next task is the next head, as long as there are fewer threads
+  // than heads.
+  if (head + 1 < shape_.n_head && 2 * pool_->threads() <= shape_.n_head) {
+    task.next_head =
+        KeysOfHead(shape_, *chunk.block, head + 1, chunk.row) - task.keys;
+  }
   task.key_count = std::min(kKeyChunk, chunk.block->rows - chunk.row);
   task.first_sees = chunk.first_sees;
   task.sees_step = chunk.sees_step;
@@ -222,11 +223,9 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     }
     return;
   }
-  const int32_t together = static_cast<int32_t>(std::clamp<int64_t>(
-      blocks * heads / (kTasksPerThread * pool_->threads()), 1, heads));
-  const int32_t groups = Blocks(heads, together);
-  pool_->ParallelFor(blocks * groups, [&](int64_t task, int worker) {
-    int64_t block = task / groups;
+  pool_->ParallelFor(blocks * heads, [&](int64_t task, int worker) {
+    const auto head = static_cast<int32_t>(task % heads);
+    int64_t block = task / heads;
     const WindowPart* part = parts.data();
     while (block >= Blocks(part->rows, block_rows)) {
       block -= Blocks(part->rows, block_rows);
@@ -235,15 +234,11 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     const int32_t row = static_cast<int32_t>(block) * block_rows;
     const int32_t rows = std::min(block_rows, part->rows - row);
     const int64_t at = (int64_t{part->first_row} + row) * width();
-    const int32_t first = static_cast<int32_t>(task % groups) * together;
-    for (int32_t head = first; head < std::min(first + together, heads);
-         ++head) {
-      AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
-                   worker, /*add=*/false, out.data + at);
-      if (part->history.empty()) continue;
-      AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
-                   worker, /*add=*/true, out.data + at);
-    }
+    AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
+                 worker, /*add=*/false, out.data + at);
+    if (part->history.empty()) return;
+    AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
+                 worker, /*add=*/true, out.data + at);
   });
 }
 

@@ -23,10 +23,9 @@ TLIN_AVX512_BF16 inline __m512bh Pair(uint32_t word) {
 }
 
 // One query alone waits for memory: what it reads of this head is fetched of
-// the next one to the second-level cache. Beyond the last head this does no
-// harm.
+// the next one to the second-level cache.
 inline void PrefetchNextHead(const AttentionTask& task, const void* at) {
-  __builtin_prefetch(static_cast<const std::byte*>(at) + task.head_stride,
+  __builtin_prefetch(static_cast<const std::byte*>(at) + task.next_head,
                      /*rw=*/0, /*locality=*/2);
 }
 

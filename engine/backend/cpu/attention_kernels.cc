@@ -42,8 +42,9 @@ void Weigh(int32_t keys, int32_t end, float scale, float* row, float* maximum,
   *sum = hn::GetLane(hn::SumOfLanes(d, total));
 }
 
-void MergeOne(float maximum, float sum, const float* values, int32_t head_size,
-              float scale, int32_t row, const SoftmaxState& state) {
+HWY_NOINLINE void MergeOne(float maximum, float sum, const float* values,
+                           int32_t head_size, float scale, int32_t row,
+                           const SoftmaxState& state) {
   float* to = state.values + int64_t{row} * head_size;
   if (state.sum[row] == 0.0f) {  // of a chunk it is 1 or more
     state.maximum[row] = maximum;

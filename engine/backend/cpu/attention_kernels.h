@@ -5,7 +5,8 @@
 // order; the chunk's maximum, sum and weighted values are computed from
 // nothing, then merged into what was there. So neither the other queries, nor
 // which thread takes which chunk, changes a bit of the result, as long as
-// chunks are merged in order.
+// chunks are merged in order, and values are finite: a key that a query does
+// not see may be in its sums, with weight 0.
 #ifndef TLIN_ENGINE_BACKEND_CPU_ATTENTION_KERNELS_H_
 #define TLIN_ENGINE_BACKEND_CPU_ATTENTION_KERNELS_H_
 
@@ -37,7 +38,7 @@ struct AttentionTask {
   float scale = 0;                    // 1 / sqrt(head_size)
   const std::byte* keys = nullptr;    // of the chunk, as kv_layout.h has …
   const std::byte* values = nullptr;  // … them
-  int64_t head_stride = 0;            // bytes to the next head's
+  int64_t next_head = 0;              // bytes to what is read next, or 0
   int32_t key_count = 0;              // at most kKeyChunk
   // Query i sees the first min(key_count, first_sees + i * sees_step) keys.
   int32_t first_sees = 0;
@@ -55,7 +56,7 @@ constexpr int64_t AttentionScratch(int32_t head_size) {
 }
 
 // For each query and key: 4 * head_size FLOP and one exponential; in full tiles
-// the loads of keys and values are shared by 6 queries.
+// the loads of keys and values are shared by 6 queries (3 with AVX2).
 using AttendFunction = void (*)(const AttentionTask& task);
 
 // f32 caches.

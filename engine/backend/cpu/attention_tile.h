@@ -6,8 +6,9 @@
 //   Logits<kRows>(task, q, keys, logits): logits [kRows][kKeyChunk] of the
 //       first `keys` keys, up to a whole group;
 //   Values<kRows>(task, weights, keys, values): values [kRows][head_size], each
-//       the sum over the first `keys` keys. Keys of a segment are added in
-//       order, then the segments: few queries can have several under way.
+//       the sum over the first `keys` keys. Keys of a segment are added in a
+//       fixed order (bf16: of each pair the odd one first), then the segments:
+//       few queries can have several under way.
 #ifndef TLIN_ENGINE_BACKEND_CPU_ATTENTION_TILE_H_
 #define TLIN_ENGINE_BACKEND_CPU_ATTENTION_TILE_H_
 

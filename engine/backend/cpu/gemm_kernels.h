@@ -44,7 +44,7 @@ struct GemmKernels {
   const char* name;
   int inputs_per_word;  // of a prepared row
   // Writes x[0 .. cols) as a prepared row of (cols + 1) / 2 * 2 inputs, the
-  // last one 0 where cols is odd.
+  // last one 0 where cols is odd. Attention reads queries and weights so, too.
   void (*prepare)(const float* x, int64_t cols, uint32_t* row);
   void (*multiply)(const GemmTask& task);
 };
@@ -61,11 +61,11 @@ const GemmKernels& GemmBf16();
 // instruction.
 const GemmKernels* GemmBf16Dot();
 
-// The faster of the two here. A dot product instruction does twice the FLOP of
-// an FMA; processors by AMD start one for each two FMAs (twice the speed),
-// those by Intel one for each four (no gain, and half the speed in the end:
-// they mean AMX to be used). Measured on Emerald Rapids, GFLOP/s a core at 256
-// rows: 88 by dot products, 150 by FMAs.
+// The faster of the two here; attention goes by it. A dot product instruction
+// does twice the FLOP of an FMA; processors by AMD start one for each two FMAs
+// (twice the speed), those by Intel one for each four (no gain, and half the
+// speed in the end: they mean AMX to be used). Measured on Emerald Rapids,
+// GFLOP/s a core at 256 rows: 88 by dot products, 150 by FMAs.
 const GemmKernels& FastestGemmBf16();
 
 }  // namespace tlin

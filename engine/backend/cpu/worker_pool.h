@@ -1,8 +1,9 @@
 // The process's one set of compute threads: leaf loops only, no blocking calls
 // inside. A call costs one wake-up of the workers that sleep (they spin for
-// some microseconds first) and one atomic claim per task. Each thread has a
-// range of neighbouring tasks, so that what the processor fetches beyond one
-// task's memory is of the next; who is done helps the others.
+// some microseconds first), one store for each thread and one atomic claim for
+// each task. Each thread has a range of neighbouring tasks, so that what the
+// processor fetches beyond one task's memory is of the next; who is done helps
+// the others.
 #ifndef TLIN_ENGINE_BACKEND_CPU_WORKER_POOL_H_
 #define TLIN_ENGINE_BACKEND_CPU_WORKER_POOL_H_
 
@@ -55,8 +56,9 @@ class WorkerPool {
   const int threads_;
   uint32_t calls_ = 0;               // the caller's
   std::unique_ptr<Range[]> ranges_;  // [threads_]
-  // Of the current call. Written only while no task is left to claim, and read
-  // only between a load of a range and a successful claim from it.
+  // Of the current call. Written only while no task is left to claim; what
+  // was read between a load of a range and a claim counts only if the claim
+  // succeeds.
   std::atomic<const Task*> task_{nullptr};
   std::atomic<int64_t> tasks_{0};
   std::atomic<int32_t> finished_{0};  // tasks of the current call
