@@ -144,7 +144,6 @@ TEST_F(EngineTest, AStuckModelShows) {
 
 TEST_F(EngineTest, SuggestsARetryWithinBounds) {
   EXPECT_EQ(engine_->RetryDelay(), absl::Milliseconds(100));
-  engine_->Start();
   // Holds its slot for four minutes.
   auto sink = Submit("a", 100);
   bool moved = false;
@@ -152,6 +151,7 @@ TEST_F(EngineTest, SuggestsARetryWithinBounds) {
     if (!moved) clock_.Advance(absl::Minutes(4));
     moved = true;
   };
+  engine_->Start();
   ASSERT_TRUE(sink->WaitForEnd());
   ASSERT_TRUE(engine_->WaitUntilIdle(absl::Seconds(60)));
   EXPECT_GE(engine_->RetryDelay(), absl::Milliseconds(100));

@@ -77,6 +77,8 @@ const char* __tsan_default_suppressions() {
          "race:grpc::internal::CallOpSet<*>::~CallOpSet\n"
          "race:grpc::internal::CallbackWithSuccessTag::Clear\n"
          "race_top:grpc::internal::CallbackWithSuccessTag::Run\n"
+         "race:ServerCallbackUnaryImpl::reactor\n"
+         "race:ServerCallbackWriterImpl::reactor\n"
          "race:grpc::ServerUnaryReactor::~ServerUnaryReactor\n";
 }
 
