@@ -15,8 +15,6 @@ constexpr int32_t kLanes = 16;
 static_assert(kLanes == kKvRowGroup);
 
 constexpr int32_t kValueVectors = 4;
-// Few queries need many vectors: a sum waits for its last addition.
-constexpr int32_t LogitVectors(int32_t rows) { return rows <= 2 ? 8 : 4; }
 
 TLIN_AVX512_BF16 inline __m512bh Pair(uint32_t word) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(word)));
@@ -31,9 +29,9 @@ inline void PrefetchNextHead(const AttentionTask& task, const void* at) {
 
 // logits[row][key] of kRows queries and kVectors groups of keys, `key` on.
 template <int32_t kRows, int32_t kVectors>
-TLIN_AVX512_BF16 inline void LogitTile(const AttentionTask& task,
-                                       const uint32_t* const* q, int32_t key,
-                                       float* logits) {
+TLIN_AVX512_BF16 void MultiplyKeys(const AttentionTask& task,
+                                   const uint32_t* const* q, int32_t key,
+                                   float* logits) {
   __m512 sums[kRows][kVectors];
   HWY_UNROLL(16)
   for (int32_t r = 0; r < kRows; ++r) {
@@ -157,6 +155,11 @@ TLIN_AVX512_BF16 void ValueTile(const AttentionTask& task,
 struct Kernel {
   using Word = uint32_t;  // two inputs
   static constexpr int32_t kQueryTile = 6;
+  static constexpr int32_t kKeysOfVector = kLanes;
+  // Few queries need many vectors: a sum waits for its last addition.
+  static constexpr int32_t LogitVectors(int32_t rows) {
+    return rows <= 2 ? 8 : 4;
+  }
 
   static const uint32_t* Prepare(const AttentionTask& task, const float* x,
                                  int32_t n, uint32_t* buffer) {
@@ -164,19 +167,10 @@ struct Kernel {
     return buffer;
   }
 
-  template <int32_t kRows>
-  TLIN_AVX512_BF16 static void Logits(const AttentionTask& task,
-                                      const uint32_t* const* q, int32_t keys,
-                                      float* logits) {
-    constexpr int32_t kVectors = LogitVectors(kRows);
-    const int32_t end = static_cast<int32_t>(KvBlockRows(keys));
-    int32_t key = 0;
-    for (; key + kVectors * kLanes <= end; key += kVectors * kLanes) {
-      LogitTile<kRows, kVectors>(task, q, key, logits);
-    }
-    for (; key < end; key += kLanes) {
-      LogitTile<kRows, 1>(task, q, key, logits);
-    }
+  template <int32_t kRows, int32_t kVectors>
+  static void LogitTile(const AttentionTask& task, const uint32_t* const* q,
+                        int32_t key, float* logits) {
+    MultiplyKeys<kRows, kVectors>(task, q, key, logits);
   }
 
   template <int32_t kRows>

@@ -26,9 +26,6 @@ inline constexpr int32_t kGroup = kKvRowGroup;
 // vectors or segments: a sum waits for its last addition.
 inline constexpr bool kManyRegisters = HWY_TARGET != HWY_AVX2;
 inline constexpr int32_t kValueVectors = 4;
-constexpr int32_t LogitVectors(int32_t rows) {
-  return kManyRegisters && rows <= 2 ? 8 : 4;
-}
 constexpr int32_t Segments(int32_t rows) {
   return rows == 1 || (rows == 2 && kManyRegisters) ? 2 : 1;
 }
@@ -86,8 +83,8 @@ struct Bf16Cache {
 
 // logits[row][key] of kRows queries and kVectors vectors of keys, `key` on.
 template <class Cache, int32_t kRows, int32_t kVectors>
-HWY_INLINE void LogitTile(const AttentionTask& task, const float* const* q,
-                          int32_t key, float* logits) {
+HWY_NOINLINE void MultiplyKeys(const AttentionTask& task, const float* const* q,
+                               int32_t key, float* logits) {
   using Element = typename Cache::Element;
   const F32Tag d;
   F32Vector sums[kRows][kVectors];
@@ -205,25 +202,20 @@ template <class Cache>
 struct Kernel {
   using Word = float;
   static constexpr int32_t kQueryTile = kManyRegisters ? 6 : 3;
+  static constexpr int32_t kKeysOfVector = kLanes;
+  static constexpr int32_t LogitVectors(int32_t rows) {
+    return kManyRegisters && rows <= 2 ? 8 : 4;
+  }
 
   static const float* Prepare(const AttentionTask& task, const float* x,
                               int32_t n, uint32_t* buffer) {
     return Cache::Prepare(task, x, n, buffer);
   }
 
-  template <int32_t kRows>
-  static HWY_NOINLINE void Logits(const AttentionTask& task,
-                                  const float* const* q, int32_t keys,
-                                  float* logits) {
-    constexpr int32_t kVectors = LogitVectors(kRows);
-    const int32_t end = static_cast<int32_t>(KvBlockRows(keys));
-    int32_t key = 0;
-    for (; key + kVectors * kLanes <= end; key += kVectors * kLanes) {
-      LogitTile<Cache, kRows, kVectors>(task, q, key, logits);
-    }
-    for (; key < end; key += kLanes) {
-      LogitTile<Cache, kRows, 1>(task, q, key, logits);
-    }
+  template <int32_t kRows, int32_t kVectors>
+  static void LogitTile(const AttentionTask& task, const float* const* q,
+                        int32_t key, float* logits) {
+    MultiplyKeys<Cache, kRows, kVectors>(task, q, key, logits);
   }
 
   // Where the head is no multiple of a vector, the last vector starts early: it

@@ -1,10 +1,11 @@
 // A tile of queries against a chunk of keys, for any kernel: the order of the
 // arithmetic that all kernels share.
 //
-// A kernel has a type Word, the number kQueryTile, and
+// A kernel has a type Word, the numbers kQueryTile, kKeysOfVector and
+// LogitVectors(rows), and
 //   Prepare(task, x, n, buffer): n inputs of a product, as it reads them;
-//   Logits<kRows>(task, q, keys, logits): logits [kRows][kKeyChunk] of the
-//       first `keys` keys, up to a whole group;
+//   LogitTile<kRows, kVectors>(task, q, key, logits): logits [kRows][kKeyChunk]
+//       of kVectors vectors of keys, from key `key` on;
 //   Values<kRows>(task, weights, keys, values): values [kRows][head_size], each
 //       the sum over the first `keys` keys. Keys of a segment are added in a
 //       fixed order (bf16: of each pair the odd one first), then the segments:
@@ -21,6 +22,23 @@
 namespace tlin {
 
 inline constexpr int32_t kKeySegment = 128;  // even
+
+// logits [kRows][kKeyChunk] of the first `keys` keys, up to a whole group.
+template <class Kernel, int32_t kRows>
+void ComputeLogits(const AttentionTask& task,
+                   const typename Kernel::Word* const* q, int32_t keys,
+                   float* logits) {
+  constexpr int32_t kVectors = Kernel::LogitVectors(kRows);
+  constexpr int32_t kTile = kVectors * Kernel::kKeysOfVector;
+  const int32_t end = static_cast<int32_t>(KvBlockRows(keys));
+  int32_t key = 0;
+  for (; key + kTile <= end; key += kTile) {
+    Kernel::template LogitTile<kRows, kVectors>(task, q, key, logits);
+  }
+  for (; key < end; key += Kernel::kKeysOfVector) {
+    Kernel::template LogitTile<kRows, 1>(task, q, key, logits);
+  }
+}
 
 // Queries [row, row + kRows).
 template <class Kernel, int32_t kRows>
@@ -44,7 +62,7 @@ void AttendTile(const AttentionTask& task, int32_t row) {
     inputs[r] = Kernel::Prepare(task, task.q + (row + r) * task.q_stride, size,
                                 prepared + r * size);
   }
-  Kernel::template Logits<kRows>(task, inputs, keys, logits);
+  ComputeLogits<Kernel, kRows>(task, inputs, keys, logits);
   prepared += kMaxQueryTile * size;
   float maxima[kRows];
   float sums[kRows];
