@@ -144,13 +144,17 @@ class Tlind:
         return int(pages) * os.sysconf("SC_PAGESIZE")
 
     def wait_until_idle(self):
-        """Polls until no request is left; returns the last scrape."""
+        """Polls until no request is left; returns a scrape of then.
+
+        It is one more scrape: each reads counters before gauges, so the one that first saw an
+        idle engine may lack what was counted at the very end.
+        """
         def idle():
             scrape = self.scrape()
-            busy = sum(scrape[name] for name in ("tlin_slots_used", "tlin_requests_running",
-                                                 "tlin_requests_waiting"))
-            return scrape if busy == 0 else None
-        return wait_until(idle, "an idle engine")
+            return not any(scrape[name] for name in ("tlin_slots_used", "tlin_requests_running",
+                                                     "tlin_requests_waiting"))
+        wait_until(idle, "an idle engine")
+        return self.scrape()
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
