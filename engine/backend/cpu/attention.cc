@@ -34,7 +34,7 @@ CpuAttention::CpuAttention(const KvShape& shape, const GemmKernels& gemm,
                            WorkerPool* pool)
     : shape_(shape),
       gemm_(&gemm),
-      attend_(AttendAs(gemm)),
+      kernels_(&AttentionFor(gemm)),
       scale_(1.0f / std::sqrt(static_cast<float>(shape.head_size))),
       pool_(pool) {}
 
@@ -60,11 +60,12 @@ SoftmaxState CpuAttention::StateAt(float* memory, int32_t rows) const {
   return {memory, memory + rows, memory + 2 * int64_t{rows}};
 }
 
-SoftmaxState CpuAttention::SlotState(int32_t slot, int32_t head, int32_t rows) {
+// A cut of many heads has one row for each, so that cuts do not meet.
+SoftmaxState CpuAttention::SlotState(int32_t slot, const Cut& cut) {
   float* slots = Scratch(pool_->threads());
-  return StateAt(
-      slots + (int64_t{slot} * shape_.n_head + head) * StateFloats(kSlotRows),
-      rows);
+  return StateAt(slots + (int64_t{slot} * shape_.n_head + cut.head) *
+                             StateFloats(kSlotRows),
+                 cut.rows);
 }
 
 // A partial is one state a head.
@@ -80,12 +81,12 @@ float* CpuAttention::Scratch(int worker) {
 
 template <class Visit>
 void CpuAttention::ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
-                                int32_t rows, const Visit& visit) {
+                                int32_t queries, const Visit& visit) {
   int64_t before = 0;
   for (const KvBlock& block : blocks) {
     for (int32_t row = 0; row < block.rows; row += kKeyChunk) {
       const int64_t first = sight.first - (before + row);
-      if (first + int64_t{sight.step} * (rows - 1) <= 0) return;
+      if (first + int64_t{sight.step} * (queries - 1) <= 0) return;
       // Beyond a chunk's end more keys make no difference.
       const int64_t sees = std::clamp<int64_t>(first, -kSeesAll, kKeyChunk);
       visit(Chunk{&block, row, static_cast<int32_t>(sees), sight.step});
@@ -105,94 +106,110 @@ int32_t CpuAttention::ChooseBlockRows(int64_t rows) const {
   return block_rows;
 }
 
-void CpuAttention::AttendOneChunk(const float* q, int32_t rows, int32_t head,
-                                  const Chunk& chunk, float* scratch,
+int32_t CpuAttention::HeadCuts(int64_t queries) const {
+  const int64_t least = (shape_.n_head + kMaxHeads - 1) / kMaxHeads;
+  const int64_t wanted = (2 * pool_->threads() + queries - 1) / queries;
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(wanted, least, shape_.n_head));
+}
+
+CpuAttention::Cut CpuAttention::CutHeads(const float* q, int32_t queries,
+                                         int32_t cuts, int32_t index) const {
+  const auto first = [&](int64_t cut) {
+    return static_cast<int32_t>(cut * shape_.n_head / cuts);
+  };
+  const int32_t heads = first(index + 1) - first(index);
+  return {q, queries == 1 ? heads : queries, first(index), queries == 1};
+}
+
+void CpuAttention::AttendOneChunk(const Cut& cut, const Chunk& chunk,
+                                  float* scratch,
                                   const SoftmaxState& state) const {
   AttentionTask task;
-  task.q = q + int64_t{head} * shape_.head_size;
-  task.q_stride = width();
-  task.rows = rows;
+  task.q = cut.q + int64_t{cut.head} * shape_.head_size;
+  task.q_stride = RowStride(cut);
+  task.rows = cut.rows;
   task.head_size = shape_.head_size;
   task.scale = scale_;
-  task.keys = KeysOfHead(shape_, *chunk.block, head, chunk.row);
-  task.values = ValuesOfHead(shape_, *chunk.block, head, chunk.row);
-  // A thread's next task is the next head, as long as there are fewer threads
-  // than heads.
-  if (head + 1 < shape_.n_head && 2 * pool_->threads() <= shape_.n_head) {
-    task.next_head =
-        KeysOfHead(shape_, *chunk.block, head + 1, chunk.row) - task.keys;
-  }
+  task.keys = KeysOfHead(shape_, *chunk.block, cut.head, chunk.row);
+  task.values = ValuesOfHead(shape_, *chunk.block, cut.head, chunk.row);
+  task.group_bytes = shape_.n_head * KvTileBytes(shape_);
   task.key_count = std::min(kKeyChunk, chunk.block->rows - chunk.row);
   task.first_sees = chunk.first_sees;
   task.sees_step = chunk.sees_step;
   task.state = state;
   task.scratch = scratch;
   task.prepare = gemm_->prepare;
-  attend_(task);
+  (cut.heads ? kernels_->heads : kernels_->queries)(task);
 }
 
-void CpuAttention::WriteOut(const SoftmaxState& state, int32_t rows, bool add,
+void CpuAttention::WriteOut(const Cut& cut, const SoftmaxState& state, bool add,
                             float* out) const {
-  for (int32_t row = 0; row < rows; ++row) {
-    float* to = out + row * width();
+  const int32_t size = shape_.head_size;
+  for (int32_t row = 0; row < cut.rows; ++row) {
+    float* to = out + int64_t{cut.head} * size + row * RowStride(cut);
     if (state.sum[row] != 0.0f) {
-      DivideRow(state.values + int64_t{row} * shape_.head_size, state.sum[row],
-                shape_.head_size, add, to);
+      DivideRow(state.values + int64_t{row} * size, state.sum[row], size, add,
+                to);
     } else if (!add) {  // no keys: an empty history adds nothing
-      std::fill_n(to, shape_.head_size, 0.0f);
+      std::fill_n(to, size, 0.0f);
     }
   }
 }
 
-void CpuAttention::AttendBlocks(const float* q, int32_t rows, int32_t head,
+void CpuAttention::AttendBlocks(const Cut& cut,
                                 absl::Span<const KvBlock> blocks, Sight sight,
                                 int worker, bool add, float* out) {
   float* scratch = Scratch(worker);
   const SoftmaxState state =
-      StateAt(scratch + AttentionScratch(shape_.head_size), rows);
-  ClearState(rows, shape_.head_size, state);
-  ForEachChunk(blocks, sight, rows, [&](const Chunk& chunk) {
-    AttendOneChunk(q, rows, head, chunk, scratch, state);
-  });
-  WriteOut(state, rows, add, out + int64_t{head} * shape_.head_size);
+      StateAt(scratch + AttentionScratch(shape_.head_size), cut.rows);
+  ClearState(cut.rows, shape_.head_size, state);
+  ForEachChunk(blocks, sight, cut.heads ? 1 : cut.rows,
+               [&](const Chunk& chunk) {
+                 AttendOneChunk(cut, chunk, scratch, state);
+               });
+  WriteOut(cut, state, add, out);
 }
 
-void CpuAttention::FlushSlots(const float* q, int32_t rows, int32_t count) {
-  const int32_t heads = shape_.n_head;
-  pool_->ParallelFor(int64_t{count} * heads, [&](int64_t task, int worker) {
-    const auto slot = static_cast<int32_t>(task / heads);
-    const auto head = static_cast<int32_t>(task % heads);
-    const SoftmaxState state = SlotState(slot, head, rows);
-    ClearState(rows, shape_.head_size, state);
-    AttendOneChunk(q, rows, head, slots_[slot], Scratch(worker), state);
+void CpuAttention::FlushSlots(const float* q, int32_t queries, int32_t cuts,
+                              int32_t count) {
+  pool_->ParallelFor(int64_t{count} * cuts, [&](int64_t task, int worker) {
+    const auto slot = static_cast<int32_t>(task / cuts);
+    const Cut cut =
+        CutHeads(q, queries, cuts, static_cast<int32_t>(task % cuts));
+    const SoftmaxState state = SlotState(slot, cut);
+    ClearState(cut.rows, shape_.head_size, state);
+    AttendOneChunk(cut, slots_[slot], Scratch(worker), state);
   });
-  for (int32_t head = 0; head < heads; ++head) {
-    const SoftmaxState total = SlotState(kSlots, head, rows);
+  for (int32_t index = 0; index < cuts; ++index) {
+    const Cut cut = CutHeads(q, queries, cuts, index);
     for (int32_t slot = 0; slot < count; ++slot) {
-      MergeState(SlotState(slot, head, rows), rows, shape_.head_size, scale_,
-                 total);
+      MergeState(SlotState(slot, cut), cut.rows, shape_.head_size, scale_,
+                 SlotState(kSlots, cut));
     }
   }
 }
 
-void CpuAttention::AttendByChunks(const float* q, int32_t rows,
+void CpuAttention::AttendByChunks(const float* q, int32_t queries,
                                   absl::Span<const KvBlock> blocks, Sight sight,
                                   bool add, float* out) {
-  for (int32_t head = 0; head < shape_.n_head; ++head) {
-    ClearState(rows, shape_.head_size, SlotState(kSlots, head, rows));
+  const int32_t cuts = queries == 1 ? HeadCuts(kSlots) : shape_.n_head;
+  for (int32_t index = 0; index < cuts; ++index) {
+    const Cut cut = CutHeads(q, queries, cuts, index);
+    ClearState(cut.rows, shape_.head_size, SlotState(kSlots, cut));
   }
   int32_t count = 0;
-  ForEachChunk(blocks, sight, rows, [&](const Chunk& chunk) {
+  ForEachChunk(blocks, sight, queries, [&](const Chunk& chunk) {
     slots_[count++] = chunk;
     if (count == kSlots) {
-      FlushSlots(q, rows, count);
+      FlushSlots(q, queries, cuts, count);
       count = 0;
     }
   });
-  FlushSlots(q, rows, count);
-  for (int32_t head = 0; head < shape_.n_head; ++head) {
-    WriteOut(SlotState(kSlots, head, rows), rows, add,
-             out + int64_t{head} * shape_.head_size);
+  FlushSlots(q, queries, cuts, count);
+  for (int32_t index = 0; index < cuts; ++index) {
+    const Cut cut = CutHeads(q, queries, cuts, index);
+    WriteOut(cut, SlotState(kSlots, cut), add, out);
   }
 }
 
@@ -202,14 +219,20 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     return Sight{int64_t{part.window_offset} + row + 1, 1};
   };
   const int32_t block_rows = ChooseBlockRows(q.rows);
-  int64_t blocks = 0;
+  const int32_t heads = shape_.n_head;
+  int64_t single = 0;
+  int64_t blocks = 0;  // of the other parts
   int64_t most_keys = 0;
   for (const WindowPart& part : parts) {
-    blocks += Blocks(part.rows, block_rows);
+    if (part.rows == 1) {
+      ++single;
+    } else {
+      blocks += Blocks(part.rows, block_rows);
+    }
     most_keys = std::max(most_keys, KeyCount(part.history));
   }
-  const int32_t heads = shape_.n_head;
-  if (blocks * heads < 2 * pool_->threads() && most_keys >= kManyKeys) {
+  if (single + blocks * heads < 2 * pool_->threads() &&
+      most_keys >= kManyKeys) {
     for (const WindowPart& part : parts) {
       for (int32_t row = 0; row < part.rows; row += kSlotRows) {
         const int32_t rows = std::min(kSlotRows, part.rows - row);
@@ -223,22 +246,31 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     }
     return;
   }
-  pool_->ParallelFor(blocks * heads, [&](int64_t task, int worker) {
-    const auto head = static_cast<int32_t>(task % heads);
-    int64_t block = task / heads;
+  const int32_t single_cuts = HeadCuts(std::max<int64_t>(single, 1));
+  const auto cuts_of = [&](const WindowPart& part) {
+    return part.rows == 1 ? single_cuts : heads;
+  };
+  const auto tasks_of = [&](const WindowPart& part) {
+    return Blocks(part.rows, block_rows) * cuts_of(part);
+  };
+  const int64_t tasks = single * single_cuts + blocks * heads;
+  pool_->ParallelFor(tasks, [&](int64_t task, int worker) {
     const WindowPart* part = parts.data();
-    while (block >= Blocks(part->rows, block_rows)) {
-      block -= Blocks(part->rows, block_rows);
+    while (task >= tasks_of(*part)) {
+      task -= tasks_of(*part);
       ++part;
     }
-    const int32_t row = static_cast<int32_t>(block) * block_rows;
+    const int32_t cuts = cuts_of(*part);
+    const int32_t row = static_cast<int32_t>(task / cuts) * block_rows;
     const int32_t rows = std::min(block_rows, part->rows - row);
     const int64_t at = (int64_t{part->first_row} + row) * width();
-    AttendBlocks(q.data + at, rows, head, part->window, sight_of(*part, row),
-                 worker, /*add=*/false, out.data + at);
+    const Cut cut = CutHeads(q.data + at, rows, cuts,
+                             static_cast<int32_t>(task % cuts));
+    AttendBlocks(cut, part->window, sight_of(*part, row), worker,
+                 /*add=*/false, out.data + at);
     if (part->history.empty()) return;
-    AttendBlocks(q.data + at, rows, head, part->history, Sight{kSeesAll, 0},
-                 worker, /*add=*/true, out.data + at);
+    AttendBlocks(cut, part->history, Sight{kSeesAll, 0}, worker,
+                 /*add=*/true, out.data + at);
   });
 }
 
@@ -250,10 +282,11 @@ void CpuAttention::Attend(Rows q, const KvBlock& keys, Rows out) {
       [&](int64_t task, int worker) {
         const int32_t row = static_cast<int32_t>(task / heads) * block_rows;
         const int64_t at = row * width();
-        AttendBlocks(q.data + at, std::min(block_rows, q.rows - row),
-                     static_cast<int32_t>(task % heads),
-                     absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0}, worker,
-                     /*add=*/false, out.data + at);
+        const Cut cut =
+            CutHeads(q.data + at, std::min(block_rows, q.rows - row), heads,
+                     static_cast<int32_t>(task % heads));
+        AttendBlocks(cut, absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0},
+                     worker, /*add=*/false, out.data + at);
       });
 }
 
@@ -275,26 +308,26 @@ void CpuAttention::AccumulateAttention(Rows q, const KvBlock& keys,
   pool_->ParallelFor(
       int64_t{Blocks(q.rows, block_rows)} * heads,
       [&](int64_t task, int worker) {
-        const auto head = static_cast<int32_t>(task % heads);
         const int32_t row = static_cast<int32_t>(task / heads) * block_rows;
         const int32_t rows = std::min(block_rows, q.rows - row);
-        SoftmaxState state = PartialState(partial, q.rows, head);
+        const Cut cut = CutHeads(q.data + row * width(), rows, heads,
+                                 static_cast<int32_t>(task % heads));
+        SoftmaxState state = PartialState(partial, q.rows, cut.head);
         state.maximum += row;
         state.sum += row;
         state.values += int64_t{row} * shape_.head_size;
         ForEachChunk(absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0}, rows,
                      [&](const Chunk& chunk) {
-                       AttendOneChunk(q.data + row * width(), rows, head, chunk,
-                                      Scratch(worker), state);
+                       AttendOneChunk(cut, chunk, Scratch(worker), state);
                      });
       });
 }
 
 void CpuAttention::FinishPartial(const std::byte* partial, Rows out) {
   for (int32_t head = 0; head < shape_.n_head; ++head) {
-    WriteOut(PartialState(const_cast<std::byte*>(partial), out.rows, head),
-             out.rows, /*add=*/false,
-             out.data + int64_t{head} * shape_.head_size);
+    const Cut cut = {nullptr, out.rows, head, /*heads=*/false};
+    WriteOut(cut, PartialState(const_cast<std::byte*>(partial), out.rows, head),
+             /*add=*/false, out.data);
   }
 }
 

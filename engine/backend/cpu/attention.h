@@ -1,6 +1,7 @@
-// How attention is cut for the workers: by head and by rows, or, where one
-// sequence with a long history is alone, by head and by chunk of keys. The
-// arithmetic is in attention_kernels, and does not depend on the cut.
+// How attention is cut for the workers: by rows and by head; a single query by
+// some heads, which are read together; and where a sequence with a long history
+// is alone, by chunk of keys, too. The arithmetic is in attention_kernels, and
+// does not depend on the cut.
 #ifndef TLIN_ENGINE_BACKEND_CPU_ATTENTION_H_
 #define TLIN_ENGINE_BACKEND_CPU_ATTENTION_H_
 
@@ -38,6 +39,14 @@ class CpuAttention {
   void FinishPartial(const std::byte* partial, Rows out);
 
  private:
+  // A task's rows: some queries of one head, or one query's heads from `head`
+  // on.
+  struct Cut {
+    const float* q;  // of the first query, all heads
+    int32_t rows;
+    int32_t head;
+    bool heads;  // rows are heads
+  };
   // The first query of some sees `first` keys, the next one `step` more, and so
   // on.
   struct Sight {
@@ -61,34 +70,42 @@ class CpuAttention {
     return int64_t{rows} * (shape_.head_size + 2);
   }
   SoftmaxState StateAt(float* memory, int32_t rows) const;
-  SoftmaxState SlotState(int32_t slot, int32_t head, int32_t rows);
+  SoftmaxState SlotState(int32_t slot, const Cut& cut);
   SoftmaxState PartialState(std::byte* partial, int32_t rows,
                             int32_t head) const;
   float* Scratch(int worker);
 
-  // Calls visit(chunk) for each chunk that `rows` queries see, in order.
+  // Calls visit(chunk) for each chunk that `queries` queries see, in order.
   template <class Visit>
   static void ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
-                           int32_t rows, const Visit& visit);
+                           int32_t queries, const Visit& visit);
 
   int32_t ChooseBlockRows(int64_t rows) const;
-  void AttendOneChunk(const float* q, int32_t rows, int32_t head,
-                      const Chunk& chunk, float* scratch,
+  // How many cuts the heads of one query make where there are `queries` others.
+  int32_t HeadCuts(int64_t queries) const;
+  // Cut `index` of `cuts` of the heads of some queries. More than one query:
+  // `cuts` is n_head.
+  Cut CutHeads(const float* q, int32_t queries, int32_t cuts,
+               int32_t index) const;
+  int64_t RowStride(const Cut& cut) const {
+    return cut.heads ? shape_.head_size : width();
+  }
+  void AttendOneChunk(const Cut& cut, const Chunk& chunk, float* scratch,
                       const SoftmaxState& state) const;
-  void AttendBlocks(const float* q, int32_t rows, int32_t head,
-                    absl::Span<const KvBlock> blocks, Sight sight, int worker,
-                    bool add, float* out);
-  void AttendByChunks(const float* q, int32_t rows,
+  void AttendBlocks(const Cut& cut, absl::Span<const KvBlock> blocks,
+                    Sight sight, int worker, bool add, float* out);
+  void AttendByChunks(const float* q, int32_t queries,
                       absl::Span<const KvBlock> blocks, Sight sight, bool add,
                       float* out);
-  void FlushSlots(const float* q, int32_t rows, int32_t count);
-  void WriteOut(const SoftmaxState& state, int32_t rows, bool add,
+  void FlushSlots(const float* q, int32_t queries, int32_t cuts, int32_t count);
+  // out: of the first query, all heads.
+  void WriteOut(const Cut& cut, const SoftmaxState& state, bool add,
                 float* out) const;
 
   // Constant after construction.
   KvShape shape_;
   const GemmKernels* gemm_ = nullptr;
-  AttendFunction attend_ = nullptr;
+  const AttentionKernels* kernels_ = nullptr;
   float scale_ = 0;
   WorkerPool* pool_ = nullptr;
 

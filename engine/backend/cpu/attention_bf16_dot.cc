@@ -20,16 +20,10 @@ TLIN_AVX512_BF16 inline __m512bh Pair(uint32_t word) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(word)));
 }
 
-// One query alone waits for memory: what it reads of this head is fetched of
-// the next one to the second-level cache.
-inline void PrefetchNextHead(const AttentionTask& task, const void* at) {
-  __builtin_prefetch(static_cast<const std::byte*>(at) + task.next_head,
-                     /*rw=*/0, /*locality=*/2);
-}
-
 // logits[row][key] of kRows queries and kVectors groups of keys, `key` on.
 template <int32_t kRows, int32_t kVectors>
 TLIN_AVX512_BF16 void MultiplyKeys(const AttentionTask& task,
+                                   const std::byte* chunk,
                                    const uint32_t* const* q, int32_t key,
                                    float* logits) {
   __m512 sums[kRows][kVectors];
@@ -39,15 +33,15 @@ TLIN_AVX512_BF16 void MultiplyKeys(const AttentionTask& task,
     for (int32_t v = 0; v < kVectors; ++v) sums[r][v] = _mm512_setzero_ps();
   }
   const int32_t pairs = task.head_size / 2;
-  const auto* first =
-      reinterpret_cast<const uint32_t*>(task.keys) + int64_t{key} * pairs;
+  const std::byte* first = chunk + key / kLanes * task.group_bytes;
   for (int32_t pair = 0; pair < pairs; ++pair) {
     __m512bh keys[kVectors];
     HWY_UNROLL(16)
     for (int32_t v = 0; v < kVectors; ++v) {
-      const uint32_t* at = first + (v * pairs + pair) * kLanes;
-      keys[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(at));
-      if constexpr (kRows == 1) PrefetchNextHead(task, at);
+      const auto* tile =
+          reinterpret_cast<const uint32_t*>(first + v * task.group_bytes);
+      keys[v] = reinterpret_cast<__m512bh>(
+          _mm512_loadu_si512(tile + pair * kLanes));
     }
     HWY_UNROLL(16)
     for (int32_t r = 0; r < kRows; ++r) {
@@ -67,87 +61,73 @@ TLIN_AVX512_BF16 void MultiplyKeys(const AttentionTask& task,
   }
 }
 
-// values[row][element ...] += the sums over kSegments segments of `keys` keys
-// each, from key `first` on, for kVectors vectors of elements from `element`
-// on. Where keys is odd kSegments is 1.
-template <int32_t kRows, int32_t kVectors, int32_t kSegments>
-TLIN_AVX512_BF16 inline void AddSegments(const AttentionTask& task,
-                                         const uint32_t* const* weights,
-                                         int32_t first, int32_t keys,
-                                         int32_t element, float* values) {
-  __m512 sums[kSegments * kRows][kVectors];
-  HWY_UNROLL(16)
-  for (int32_t i = 0; i < kSegments * kRows; ++i) {
-    HWY_UNROLL(16)
-    for (int32_t v = 0; v < kVectors; ++v) sums[i][v] = _mm512_setzero_ps();
-  }
+// sums[row][element ...] += weights[row][key] * values[key][element ...] of
+// `count` keys, for kVectors vectors of elements from `element` on.
+//
+// Loads with a mask would let few of them be under way, and one query waits for
+// memory. So a last vector that is not full is loaded from where it ends with
+// the row, which may be before the row but is in the block, and moved up.
+template <int32_t kRows, int32_t kVectors>
+TLIN_AVX512_BF16 void ValueTile(const AttentionTask& task,
+                                const std::byte* chunk,
+                                const uint32_t* const* weights, int32_t key,
+                                int32_t count, int32_t element, float* sums) {
   const int32_t size = task.head_size;
-  const int32_t last = size - element - (kVectors - 1) * kLanes;  // elements
-  const __mmask32 last_halves = 0xFFFFFFFFu >> (32 - 2 * std::min(last, 16));
-  const int32_t first_pair = first / 2;
-  const int32_t pairs = (keys + 1) / 2;
-  const auto* at = reinterpret_cast<const uint32_t*>(task.values) +
-                   int64_t{first_pair} * size + element;
-  for (int32_t pair = 0; pair < pairs; ++pair, at += size) {
-    // Where keys is odd, the upper half of the last words may be no number.
-    const int32_t beyond = (keys / 2 - 1 - pair) >> 31;  // all ones there
-    const __mmask32 halves = 0x55555555u | ~static_cast<uint32_t>(beyond);
+  const int32_t missing = std::max(element + kVectors * kLanes - size, 0);
+  const auto existing = static_cast<__mmask16>(0xFFFFu >> missing);
+  const __m512i move_up = _mm512_add_epi32(
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+      _mm512_set1_epi32(missing));
+  sums += element;
+  __m512 totals[kRows][kVectors];
+  HWY_UNROLL(16)
+  for (int32_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(16)
-    for (int32_t s = 0; s < kSegments; ++s) {
-      constexpr int32_t kSegmentPairs = kKeySegment / 2;
-      __m512bh x[kVectors];
+    for (int32_t v = 0; v < kVectors; ++v) {
+      totals[r][v] =
+          _mm512_loadu_ps(sums + r * PaddedHead(size) + v * kLanes);
+    }
+  }
+  // Adds a pair of keys; `bits` of its words count.
+  const auto add = [&](const uint32_t* at, int32_t pair, __m512i bits)
+                       TLIN_AVX512_BF16 __attribute__((always_inline)) {
+    __m512i x[kVectors];
+    HWY_UNROLL(16)
+    for (int32_t v = 0; v + 1 < kVectors; ++v) {
+      x[v] = _mm512_loadu_si512(at + v * kLanes);
+    }
+    x[kVectors - 1] = _mm512_maskz_permutexvar_epi32(
+        existing, move_up,
+        _mm512_loadu_si512(at + (kVectors - 1) * kLanes - missing));
+    HWY_UNROLL(16)
+    for (int32_t r = 0; r < kRows; ++r) {
+      const __m512bh weight = Pair(weights[r][pair]);
       HWY_UNROLL(16)
       for (int32_t v = 0; v < kVectors; ++v) {
-        if constexpr (kRows == 1) {
-          PrefetchNextHead(task, at + s * kSegmentPairs * size + v * kLanes);
-        }
-        x[v] = reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(
-            v + 1 < kVectors ? halves : halves & last_halves,
-            at + s * kSegmentPairs * size + v * kLanes));
-      }
-      HWY_UNROLL(16)
-      for (int32_t r = 0; r < kRows; ++r) {
-        const __m512bh weight =
-            Pair(weights[r][first_pair + s * kSegmentPairs + pair]);
-        HWY_UNROLL(16)
-        for (int32_t v = 0; v < kVectors; ++v) {
-          __m512& sum = sums[s * kRows + r][v];
-          sum = _mm512_dpbf16_ps(sum, x[v], weight);
-        }
+        totals[r][v] = _mm512_dpbf16_ps(
+            totals[r][v],
+            reinterpret_cast<__m512bh>(_mm512_and_si512(x[v], bits)), weight);
       }
     }
+  };
+  const int32_t end = key + count;
+  for (; key < end; key += kLanes) {
+    const auto* at = reinterpret_cast<const uint32_t*>(
+                         chunk + key / kLanes * task.group_bytes) +
+                     element;
+    const int32_t left = std::min(kLanes, end - key);
+    for (int32_t pair = 0; pair < left / 2; ++pair, at += size) {
+      add(at, key / 2 + pair, _mm512_set1_epi32(-1));
+    }
+    // The upper half of these words may be no number.
+    if (left % 2 != 0) add(at, (end - 1) / 2, _mm512_set1_epi32(0xFFFF));
   }
   HWY_UNROLL(16)
   for (int32_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(16)
     for (int32_t v = 0; v < kVectors; ++v) {
-      float* row = values + r * size + element + v * kLanes;
-      const __mmask16 lanes =
-          v + 1 < kVectors ? FirstLanes(kLanes) : FirstLanes(last);
-      __m512 total = _mm512_maskz_loadu_ps(lanes, row);
-      HWY_UNROLL(16)
-      for (int32_t s = 0; s < kSegments; ++s) {
-        total = _mm512_add_ps(total, sums[s * kRows + r][v]);
-      }
-      _mm512_mask_storeu_ps(row, lanes, total);
+      _mm512_storeu_ps(sums + r * PaddedHead(size) + v * kLanes, totals[r][v]);
     }
-  }
-}
-
-template <int32_t kRows, int32_t kVectors>
-TLIN_AVX512_BF16 void ValueTile(const AttentionTask& task,
-                                const uint32_t* const* weights, int32_t keys,
-                                int32_t element, float* values) {
-  constexpr int32_t kSegments = kRows <= 2 ? 2 : 1;
-  int32_t key = 0;
-  for (; key + kSegments * kKeySegment <= keys;
-       key += kSegments * kKeySegment) {
-    AddSegments<kRows, kVectors, kSegments>(task, weights, key, kKeySegment,
-                                            element, values);
-  }
-  for (; key < keys; key += kKeySegment) {
-    AddSegments<kRows, kVectors, 1>(
-        task, weights, key, std::min(kKeySegment, keys - key), element, values);
   }
 }
 
@@ -156,9 +136,9 @@ struct Kernel {
   using Word = uint32_t;  // two inputs
   static constexpr int32_t kQueryTile = 6;
   static constexpr int32_t kKeysOfVector = kLanes;
-  // Few queries need many vectors: a sum waits for its last addition.
-  static constexpr int32_t LogitVectors(int32_t rows) {
-    return rows <= 2 ? 8 : 4;
+
+  static constexpr int64_t TileBytes(int32_t head_size) {
+    return int64_t{2} * kLanes * head_size;
   }
 
   static const uint32_t* Prepare(const AttentionTask& task, const float* x,
@@ -168,15 +148,15 @@ struct Kernel {
   }
 
   template <int32_t kRows, int32_t kVectors>
-  static void LogitTile(const AttentionTask& task, const uint32_t* const* q,
-                        int32_t key, float* logits) {
-    MultiplyKeys<kRows, kVectors>(task, q, key, logits);
+  static void LogitTile(const AttentionTask& task, const std::byte* keys,
+                        const uint32_t* const* q, int32_t key, float* logits) {
+    MultiplyKeys<kRows, kVectors>(task, keys, q, key, logits);
   }
 
   template <int32_t kRows>
-  static void Values(const AttentionTask& task, const uint32_t* const* weights,
-                     int32_t keys, float* values) {
-    std::fill(values, values + kRows * task.head_size, 0.0f);
+  static void AddValues(const AttentionTask& task, const std::byte* values,
+                        const uint32_t* const* weights, int32_t key,
+                        int32_t count, float* sums) {
     for (int32_t element = 0; element < task.head_size;) {
       const int32_t vectors = std::min(
           (task.head_size - element + kLanes - 1) / kLanes, kValueVectors);
@@ -184,7 +164,7 @@ struct Kernel {
                         : vectors == 2 ? &ValueTile<kRows, 2>
                         : vectors == 3 ? &ValueTile<kRows, 3>
                                        : &ValueTile<kRows, kValueVectors>;
-      tile(task, weights, keys, element, values);
+      tile(task, values, weights, key, count, element, sums);
       element += vectors * kLanes;
     }
   }
@@ -192,6 +172,10 @@ struct Kernel {
 
 }  // namespace
 
-void AttendBf16Dot(const AttentionTask& task) { AttendRows<Kernel>(task); }
+const AttentionKernels& AttentionBf16Dot() {
+  static constexpr AttentionKernels kKernels = {&AttendQueries<Kernel>,
+                                                &AttendHeads<Kernel>};
+  return kKernels;
+}
 
 }  // namespace tlin

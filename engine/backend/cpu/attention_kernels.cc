@@ -72,12 +72,20 @@ void Merge(const SoftmaxState& later, int32_t rows, int32_t head_size,
   }
 }
 
-void AttendInF32(const AttentionTask& task) {
-  AttendRows<Kernel<F32Cache>>(task);
+void QueriesInF32(const AttentionTask& task) {
+  AttendQueries<Kernel<F32Cache>>(task);
 }
 
-void AttendInBf16(const AttentionTask& task) {
-  AttendRows<Kernel<Bf16Cache>>(task);
+void HeadsInF32(const AttentionTask& task) {
+  AttendHeads<Kernel<F32Cache>>(task);
+}
+
+void QueriesInBf16(const AttentionTask& task) {
+  AttendQueries<Kernel<Bf16Cache>>(task);
+}
+
+void HeadsInBf16(const AttentionTask& task) {
+  AttendHeads<Kernel<Bf16Cache>>(task);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -87,23 +95,39 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tlin {
 
-HWY_EXPORT(AttendInF32);
-HWY_EXPORT(AttendInBf16);
+HWY_EXPORT(QueriesInF32);
+HWY_EXPORT(HeadsInF32);
+HWY_EXPORT(QueriesInBf16);
+HWY_EXPORT(HeadsInBf16);
 HWY_EXPORT(Weigh);
 HWY_EXPORT(MergeOne);
 HWY_EXPORT(Merge);
 
-void AttendF32(const AttentionTask& task) {
-  HWY_DYNAMIC_DISPATCH(AttendInF32)(task);
+const AttentionKernels& AttentionF32() {
+  static constexpr AttentionKernels kKernels = {
+      [](const AttentionTask& task) {
+        HWY_DYNAMIC_DISPATCH(QueriesInF32)(task);
+      },
+      [](const AttentionTask& task) { HWY_DYNAMIC_DISPATCH(HeadsInF32)(task); },
+  };
+  return kKernels;
 }
 
-void AttendBf16(const AttentionTask& task) {
-  HWY_DYNAMIC_DISPATCH(AttendInBf16)(task);
+const AttentionKernels& AttentionBf16() {
+  static constexpr AttentionKernels kKernels = {
+      [](const AttentionTask& task) {
+        HWY_DYNAMIC_DISPATCH(QueriesInBf16)(task);
+      },
+      [](const AttentionTask& task) {
+        HWY_DYNAMIC_DISPATCH(HeadsInBf16)(task);
+      },
+  };
+  return kKernels;
 }
 
-AttendFunction AttendAs(const GemmKernels& gemm) {
-  if (&gemm == &GemmF32()) return &AttendF32;
-  return &gemm == GemmBf16Dot() ? &AttendBf16Dot : &AttendBf16;
+const AttentionKernels& AttentionFor(const GemmKernels& gemm) {
+  if (&gemm == &GemmF32()) return AttentionF32();
+  return &gemm == GemmBf16Dot() ? AttentionBf16Dot() : AttentionBf16();
 }
 
 void WeighLogits(int32_t keys, int32_t end, float scale, float* row,

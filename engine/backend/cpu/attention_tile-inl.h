@@ -22,13 +22,9 @@ using F32Vector = hn::Vec<F32Tag>;
 inline constexpr int32_t kLanes = hn::MaxLanes(F32Tag());
 inline constexpr int32_t kGroup = kKvRowGroup;
 
-// AVX2 has 16 vector registers, AVX-512 and NEON 32. Few queries need many
-// vectors or segments: a sum waits for its last addition.
+// AVX2 has 16 vector registers, AVX-512 and NEON 32.
 inline constexpr bool kManyRegisters = HWY_TARGET != HWY_AVX2;
 inline constexpr int32_t kValueVectors = 4;
-constexpr int32_t Segments(int32_t rows) {
-  return rows == 1 || (rows == 2 && kManyRegisters) ? 2 : 1;
-}
 
 // How a format's keys and values become f32 vectors.
 struct F32Cache {
@@ -44,11 +40,11 @@ struct F32Cache {
                                    int32_t lane) {
     return hn::LoadU(F32Tag(), group + element * kGroup + lane);
   }
-  // Elements of one key's value, from `element` on.
+  // Elements of the value of one key of a group, from `element` on.
   template <class D>
-  static HWY_INLINE hn::Vec<D> Values(D d, const float* values, int32_t size,
+  static HWY_INLINE hn::Vec<D> Values(D d, const float* group, int32_t size,
                                       int32_t key, int32_t element) {
-    return hn::LoadU(d, values + int64_t{key} * size + element);
+    return hn::LoadU(d, group + key * size + element);
   }
 };
 
@@ -75,15 +71,16 @@ struct Bf16Cache {
     return Half(F32Tag(), group, element / 2 * kGroup + lane, element % 2);
   }
   template <class D>
-  static HWY_INLINE hn::Vec<D> Values(D d, const uint16_t* values, int32_t size,
+  static HWY_INLINE hn::Vec<D> Values(D d, const uint16_t* group, int32_t size,
                                       int32_t key, int32_t element) {
-    return Half(d, values, int64_t{key / 2} * size + element, key % 2);
+    return Half(d, group, key / 2 * size + element, key % 2);
   }
 };
 
 // logits[row][key] of kRows queries and kVectors vectors of keys, `key` on.
 template <class Cache, int32_t kRows, int32_t kVectors>
-HWY_NOINLINE void MultiplyKeys(const AttentionTask& task, const float* const* q,
+HWY_NOINLINE void MultiplyKeys(const AttentionTask& task,
+                               const std::byte* chunk, const float* const* q,
                                int32_t key, float* logits) {
   using Element = typename Cache::Element;
   const F32Tag d;
@@ -91,9 +88,7 @@ HWY_NOINLINE void MultiplyKeys(const AttentionTask& task, const float* const* q,
   for (int32_t r = 0; r < kRows; ++r) {
     for (int32_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
   }
-  const int64_t group_size = int64_t{task.head_size} * kGroup;
-  const auto* first =
-      reinterpret_cast<const Element*>(task.keys) + key / kGroup * group_size;
+  const std::byte* first = chunk + key / kGroup * task.group_bytes;
   const int32_t lane = key % kGroup;
   for (int32_t pair = 0; pair < task.head_size; pair += 2) {
     for (int32_t half = 0; half < 2; ++half) {
@@ -101,8 +96,9 @@ HWY_NOINLINE void MultiplyKeys(const AttentionTask& task, const float* const* q,
       F32Vector keys[kVectors];
       for (int32_t v = 0; v < kVectors; ++v) {
         const int32_t at = lane + v * kLanes;
-        keys[v] =
-            Cache::Keys(first + at / kGroup * group_size, element, at % kGroup);
+        const auto* group = reinterpret_cast<const Element*>(
+            first + at / kGroup * task.group_bytes);
+        keys[v] = Cache::Keys(group, element, at % kGroup);
       }
       for (int32_t r = 0; r < kRows; ++r) {
         const F32Vector x = hn::Set(d, q[r][element]);
@@ -119,81 +115,58 @@ HWY_NOINLINE void MultiplyKeys(const AttentionTask& task, const float* const* q,
   }
 }
 
-// sums[row][vector] += weights[row][key] * V[key][element ...].
+// sums[row][vector] += weights[row] * value[offsets[vector] ...] of key `key` of
+// a group.
 template <class Cache, int32_t kRows, int32_t kVectors, class D>
-HWY_INLINE void AddValues(D d, const AttentionTask& task,
-                          const float* const* weights, int32_t key,
-                          const int32_t* offsets,
-                          hn::Vec<D> (&sums)[kRows][kVectors]) {
-  const auto* values =
-      reinterpret_cast<const typename Cache::Element*>(task.values);
+HWY_INLINE void AddKey(D d, const typename Cache::Element* group, int32_t size,
+                       int32_t key, const float* const* weights,
+                       int32_t weight, const int32_t* offsets,
+                       hn::Vec<D> (&sums)[kRows][kVectors]) {
   hn::Vec<D> x[kVectors];
   for (int32_t v = 0; v < kVectors; ++v) {
-    x[v] = Cache::Values(d, values, task.head_size, key, offsets[v]);
+    x[v] = Cache::Values(d, group, size, key, offsets[v]);
   }
   for (int32_t r = 0; r < kRows; ++r) {
-    const auto weight = hn::Set(d, weights[r][key]);
+    const auto factor = hn::Set(d, weights[r][weight]);
     for (int32_t v = 0; v < kVectors; ++v) {
-      sums[r][v] = hn::MulAdd(weight, x[v], sums[r][v]);
+      sums[r][v] = hn::MulAdd(factor, x[v], sums[r][v]);
     }
   }
 }
 
-// values[row][element ...] += the sums over kSegments segments of `keys` keys
-// each, from key `first` on, for kVectors vectors of elements at `offsets`.
-template <class Cache, int32_t kRows, int32_t kVectors, int32_t kSegments,
-          class D>
-HWY_INLINE void ValueTile(D d, const AttentionTask& task,
-                          const float* const* weights, int32_t first,
-                          int32_t keys, const int32_t* offsets, float* values) {
-  hn::Vec<D> sums[kSegments][kRows][kVectors];
-  for (int32_t s = 0; s < kSegments; ++s) {
-    for (int32_t r = 0; r < kRows; ++r) {
-      for (int32_t v = 0; v < kVectors; ++v) sums[s][r][v] = hn::Zero(d);
-    }
-  }
-  for (int32_t pair = first; pair + 1 < first + keys; pair += 2) {
-    for (int32_t half = 0; half < 2; ++half) {
-      for (int32_t s = 0; s < kSegments; ++s) {
-        AddValues<Cache, kRows, kVectors>(
-            d, task, weights, pair + (half ^ Cache::kFirst) + s * kKeySegment,
-            offsets, sums[s]);
-      }
-    }
-  }
-  if (keys % 2 != 0) {  // only one segment is ever not full
-    AddValues<Cache, kRows, kVectors>(d, task, weights, first + keys - 1,
-                                      offsets, sums[0]);
-  }
-  for (int32_t r = 0; r < kRows; ++r) {
-    float* row = values + r * task.head_size;
-    hn::Vec<D> total[kVectors];
-    for (int32_t v = 0; v < kVectors; ++v) {
-      total[v] = hn::LoadU(d, row + offsets[v]);
-      for (int32_t s = 0; s < kSegments; ++s) {
-        total[v] = hn::Add(total[v], sums[s][r][v]);
-      }
-    }
-    for (int32_t v = 0; v < kVectors; ++v) {
-      hn::StoreU(total[v], d, row + offsets[v]);
-    }
-  }
-}
-
+// sums[row][element ...] += weights[row][key] * values[key][element ...] of
+// `count` keys, for kVectors vectors of elements at `offsets`.
 template <class Cache, int32_t kRows, int32_t kVectors, class D>
-HWY_NOINLINE void AllSegments(D d, const AttentionTask& task,
-                              const float* const* weights, int32_t keys,
-                              const int32_t* offsets, float* values) {
-  constexpr int32_t kTogether = Segments(kRows) * kKeySegment;
-  int32_t key = 0;
-  for (; key + kTogether <= keys; key += kTogether) {
-    ValueTile<Cache, kRows, kVectors, Segments(kRows)>(
-        d, task, weights, key, kKeySegment, offsets, values);
+HWY_NOINLINE void ValueTile(D d, const AttentionTask& task,
+                            const std::byte* chunk, const float* const* weights,
+                            int32_t key, int32_t count, const int32_t* offsets,
+                            float* sums) {
+  const int32_t size = task.head_size;
+  hn::Vec<D> totals[kRows][kVectors];
+  for (int32_t r = 0; r < kRows; ++r) {
+    for (int32_t v = 0; v < kVectors; ++v) {
+      totals[r][v] = hn::LoadU(d, sums + r * PaddedHead(size) + offsets[v]);
+    }
   }
-  for (; key < keys; key += kKeySegment) {
-    ValueTile<Cache, kRows, kVectors, 1>(d, task, weights, key,
-                                         HWY_MIN(kKeySegment, keys - key),
-                                         offsets, values);
+  const int32_t end = key + count;
+  for (; key < end; key += kGroup) {
+    const auto* group = reinterpret_cast<const typename Cache::Element*>(
+        chunk + key / kGroup * task.group_bytes);
+    const int32_t left = HWY_MIN(kGroup, end - key);
+    const auto add = [&](int32_t i) HWY_ATTR {
+      AddKey<Cache, kRows, kVectors>(d, group, size, i, weights, key + i,
+                                     offsets, totals);
+    };
+    for (int32_t pair = 0; pair + 1 < left; pair += 2) {
+      add(pair + Cache::kFirst);
+      add(pair + (1 ^ Cache::kFirst));
+    }
+    if (left % 2 != 0) add(left - 1);
+  }
+  for (int32_t r = 0; r < kRows; ++r) {
+    for (int32_t v = 0; v < kVectors; ++v) {
+      hn::StoreU(totals[r][v], d, sums + r * PaddedHead(size) + offsets[v]);
+    }
   }
 }
 
@@ -203,8 +176,9 @@ struct Kernel {
   using Word = float;
   static constexpr int32_t kQueryTile = kManyRegisters ? 6 : 3;
   static constexpr int32_t kKeysOfVector = kLanes;
-  static constexpr int32_t LogitVectors(int32_t rows) {
-    return kManyRegisters && rows <= 2 ? 8 : 4;
+
+  static constexpr int64_t TileBytes(int32_t head_size) {
+    return int64_t{sizeof(typename Cache::Element)} * kGroup * head_size;
   }
 
   static const float* Prepare(const AttentionTask& task, const float* x,
@@ -213,25 +187,25 @@ struct Kernel {
   }
 
   template <int32_t kRows, int32_t kVectors>
-  static void LogitTile(const AttentionTask& task, const float* const* q,
-                        int32_t key, float* logits) {
-    MultiplyKeys<Cache, kRows, kVectors>(task, q, key, logits);
+  static void LogitTile(const AttentionTask& task, const std::byte* keys,
+                        const float* const* q, int32_t key, float* logits) {
+    MultiplyKeys<Cache, kRows, kVectors>(task, keys, q, key, logits);
   }
 
   // Where the head is no multiple of a vector, the last vector starts early: it
   // computes some elements a second time, from the same start to the same bits,
-  // so a row's loads come before its stores.
+  // so a tile's loads come before its stores.
   template <int32_t kRows>
-  static HWY_NOINLINE void Values(const AttentionTask& task,
-                                  const float* const* weights, int32_t keys,
-                                  float* values) {
+  static HWY_NOINLINE void AddValues(const AttentionTask& task,
+                                     const std::byte* values,
+                                     const float* const* weights, int32_t key,
+                                     int32_t count, float* sums) {
     const F32Tag d;
     const int32_t size = task.head_size;
-    std::fill(values, values + kRows * size, 0.0f);
     if (size < kLanes) {
       for (int32_t i = 0; i < size; ++i) {
-        AllSegments<Cache, kRows, 1>(hn::CappedTag<float, 1>(), task, weights,
-                                     keys, &i, values);
+        ValueTile<Cache, kRows, 1>(hn::CappedTag<float, 1>(), task, values,
+                                   weights, key, count, &i, sums);
       }
       return;
     }
@@ -244,12 +218,12 @@ struct Kernel {
       for (int32_t v = 0; v < vectors; ++v) {
         offsets[v] = HWY_MIN(first + v * kLanes, last);
       }
-      const auto tile = vectors == 1   ? &AllSegments<Cache, kRows, 1, F32Tag>
-                        : vectors == 2 ? &AllSegments<Cache, kRows, 2, F32Tag>
+      const auto tile = vectors == 1   ? &ValueTile<Cache, kRows, 1, F32Tag>
+                        : vectors == 2 ? &ValueTile<Cache, kRows, 2, F32Tag>
                         : vectors == 3
-                            ? &AllSegments<Cache, kRows, 3, F32Tag>
-                            : &AllSegments<Cache, kRows, kValueVectors, F32Tag>;
-      tile(d, task, weights, keys, offsets, values);
+                            ? &ValueTile<Cache, kRows, 3, F32Tag>
+                            : &ValueTile<Cache, kRows, kValueVectors, F32Tag>;
+      tile(d, task, values, weights, key, count, offsets, sums);
       first += vectors * kLanes;
     }
   }

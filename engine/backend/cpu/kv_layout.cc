@@ -9,16 +9,27 @@ namespace {
 
 constexpr int64_t kGroup = kKvRowGroup;
 
+// The tile of keys (values) that has the row.
+std::byte* Keys(const KvShape& shape, const KvRow& to, int32_t head) {
+  return to.data +
+         (to.row / kGroup * shape.n_head + head) * KvTileBytes(shape);
+}
+
+std::byte* Values(const KvShape& shape, const KvRow& to, int32_t head) {
+  return Keys(shape, to, head) +
+         KvBlockRows(to.capacity) / kGroup * shape.n_head * KvTileBytes(shape);
+}
+
 void WriteF32(const KvShape& shape, const float* key, const float* value,
               const KvRow& to) {
   const int64_t size = shape.head_size;
-  const int64_t rows = KvBlockRows(to.capacity);
-  auto* keys = reinterpret_cast<float*>(to.data);
-  for (int64_t head = 0; head < shape.n_head; ++head) {
-    float* group = keys + (head * rows + to.row / kGroup * kGroup) * size +
-                   to.row % kGroup;
-    for (int64_t i = 0; i < size; ++i) group[i * kGroup] = key[head * size + i];
-    std::memcpy(keys + ((shape.n_head + head) * rows + to.row) * size,
+  const int64_t row = to.row % kGroup;
+  for (int32_t head = 0; head < shape.n_head; ++head) {
+    auto* keys = reinterpret_cast<float*>(Keys(shape, to, head));
+    for (int64_t i = 0; i < size; ++i) {
+      keys[i * kGroup + row] = key[head * size + i];
+    }
+    std::memcpy(reinterpret_cast<float*>(Values(shape, to, head)) + row * size,
                 value + head * size, size * sizeof(float));
   }
 }
@@ -26,23 +37,19 @@ void WriteF32(const KvShape& shape, const float* key, const float* value,
 void WriteBf16(const KvShape& shape, const float* key, const float* value,
                const KvRow& to) {
   const int64_t size = shape.head_size;
-  const int64_t rows = KvBlockRows(to.capacity);
-  auto* keys = reinterpret_cast<uint16_t*>(to.data);
-  for (int64_t head = 0; head < shape.n_head; ++head) {
-    auto* group = reinterpret_cast<uint32_t*>(
-                      keys + (head * rows + to.row / kGroup * kGroup) * size) +
-                  to.row % kGroup;
+  const int64_t row = to.row % kGroup;
+  for (int32_t head = 0; head < shape.n_head; ++head) {
+    auto* keys = reinterpret_cast<uint32_t*>(Keys(shape, to, head));
     for (int64_t pair = 0; pair < size / 2; ++pair) {
       const float* from = key + head * size + 2 * pair;
       const uint32_t high = FloatToBf16(from[1]);
-      group[pair * kGroup] = high << 16 | FloatToBf16(from[0]);
+      keys[pair * kGroup + row] = high << 16 | FloatToBf16(from[0]);
     }
     // Rows of a pair may be written by two threads.
-    uint16_t* row = keys +
-                    ((shape.n_head + head) * rows + to.row / 2 * 2) * size +
-                    to.row % 2;
+    auto* values = reinterpret_cast<uint16_t*>(Values(shape, to, head)) +
+                   row / 2 * 2 * size + row % 2;
     for (int64_t i = 0; i < size; ++i) {
-      row[2 * i] = FloatToBf16(value[head * size + i]);
+      values[2 * i] = FloatToBf16(value[head * size + i]);
     }
   }
 }

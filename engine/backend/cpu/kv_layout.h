@@ -1,12 +1,12 @@
-// What is inside a KvBlock on the CPU: keys, then values, each head by head, so
-// that one head's part of a block is read end to end.
+// What is inside a KvBlock on the CPU: keys, then values, in tiles of one head's
+// 16 rows, so that the filled part of all heads is read end to end.
 //
-//   f32:  keys   [head][group][head_size][16]
-//         values [head][row][head_size]
-//   bf16: keys   [head][group][head_size / 2][16][2]
-//         values [head][row / 2][head_size][2]
+//   f32:  keys   [group][head][head_size][16]
+//         values [group][head][16][head_size]
+//   bf16: keys   [group][head][head_size / 2][16][2]
+//         values [group][head][16 / 2][head_size][2]
 //
-// A group is 16 keys: a query's element is multiplied with a vector of them. In
+// A group is 16 rows: a query's element is multiplied with a vector of keys. In
 // bf16 a 32-bit word holds what a dot product instruction takes: two elements
 // of a key, or one element of the values of two keys, the even one low.
 #ifndef TLIN_ENGINE_BACKEND_CPU_KV_LAYOUT_H_
@@ -31,17 +31,23 @@ struct KvShape {
 void WriteKvRow(const KvShape& shape, const float* key, const float* value,
                 const KvRow& to);
 
-// One head's keys (values) of a block, from row `row` on, a multiple of 16.
+// Bytes of a tile of keys, or of values.
+inline int64_t KvTileBytes(const KvShape& shape) {
+  return kKvRowGroup * shape.head_size * DTypeBytes(shape.dtype);
+}
+
+// One head's keys (values) of a block, from row `row` on, a multiple of 16. The
+// next group's are n_head tiles further on.
 inline const std::byte* KeysOfHead(const KvShape& shape, const KvBlock& block,
                                    int32_t head, int32_t row) {
-  const int64_t rows = KvBlockRows(block.capacity);
   return block.data +
-         (head * rows + row) * shape.head_size * DTypeBytes(shape.dtype);
+         (row / kKvRowGroup * shape.n_head + head) * KvTileBytes(shape);
 }
 
 inline const std::byte* ValuesOfHead(const KvShape& shape, const KvBlock& block,
                                      int32_t head, int32_t row) {
-  return KeysOfHead(shape, block, shape.n_head + head, row);
+  const auto keys = static_cast<int32_t>(KvBlockRows(block.capacity));
+  return KeysOfHead(shape, block, head, keys + row);
 }
 
 }  // namespace tlin

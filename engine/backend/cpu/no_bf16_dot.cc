@@ -9,6 +9,6 @@ const GemmKernels* GemmBf16Dot() { return nullptr; }
 
 const GemmKernels& FastestGemmBf16() { return GemmBf16(); }
 
-void AttendBf16Dot(const AttentionTask& task) { AttendBf16(task); }
+const AttentionKernels& AttentionBf16Dot() { return AttentionBf16(); }
 
 }  // namespace tlin
