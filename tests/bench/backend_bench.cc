@@ -53,6 +53,8 @@ class Bench {
   std::unique_ptr<DeviceBuffer> Allocate(int64_t bytes) {
     auto buffer = backend_->Allocate(bytes);
     TLIN_CHECK(buffer.ok());
+    // Memory that was never written is one page of zeros, in the caches.
+    std::memset((*buffer)->data(), 0x3C, bytes);
     return *std::move(buffer);
   }
 

@@ -28,13 +28,12 @@ constexpr auto kRate = benchmark::Counter::kIsRate;
 
 // Argument: MB. In cache, then the 41M model's weights in int8, bf16 and f32.
 void BM_Read(benchmark::State& state) {
-  auto memory =
-      AlignedBuffer::Allocate(state.range(0) * 1'000'000 / 1024 * 1024);
-  TLIN_CHECK(memory.ok());
+  const AlignedBuffer memory =
+      WrittenMemory(state.range(0) * 1'000'000 / 1024 * 1024);
   WorkerPool pool(BenchThreads());
-  for (auto _ : state) benchmark::DoNotOptimize(ReadMemory(*memory, pool));
+  for (auto _ : state) benchmark::DoNotOptimize(ReadMemory(memory, pool));
   state.counters["GBps"] = benchmark::Counter(
-      1e-9 * static_cast<double>(memory->size() * state.iterations()), kRate);
+      1e-9 * static_cast<double>(memory.size() * state.iterations()), kRate);
 }
 BENCHMARK(BM_Read)
     ->ArgName("MB")

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
+#include <utility>
 
 #include "engine/backend/cpu/simd_targets.h"
+#include "engine/base/check.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tests/bench/read_memory.cc"
 #include "hwy/foreach_target.h"
@@ -39,6 +42,13 @@ HWY_AFTER_NAMESPACE();
 namespace tlin {
 
 HWY_EXPORT(Sum);
+
+AlignedBuffer WrittenMemory(int64_t bytes) {
+  auto memory = AlignedBuffer::Allocate(bytes);
+  TLIN_CHECK(memory.ok());
+  std::memset(memory->data(), 0xFF, bytes);
+  return *std::move(memory);
+}
 
 uint64_t ReadMemory(const AlignedBuffer& memory, WorkerPool& pool) {
   // A multiple of what a round of sums takes; the rest would not be seen.

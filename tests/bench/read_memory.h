@@ -9,6 +9,10 @@
 
 namespace tlin {
 
+// Memory that was written: what never was is one page of zeros in the caches,
+// however large. Fails the program where there is none.
+AlignedBuffer WrittenMemory(int64_t bytes);
+
 // Reads every byte once, on all threads of the pool, by the widest vectors of
 // this processor. Returns a sum, so that no read can be left out. REQUIRES: a
 // size of whole KiB.

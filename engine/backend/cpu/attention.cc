@@ -164,10 +164,9 @@ void CpuAttention::AttendBlocks(const Cut& cut,
   const SoftmaxState state =
       StateAt(scratch + AttentionScratch(shape_.head_size), cut.rows);
   ClearState(cut.rows, shape_.head_size, state);
-  ForEachChunk(blocks, sight, cut.heads ? 1 : cut.rows,
-               [&](const Chunk& chunk) {
-                 AttendOneChunk(cut, chunk, scratch, state);
-               });
+  ForEachChunk(
+      blocks, sight, cut.heads ? 1 : cut.rows,
+      [&](const Chunk& chunk) { AttendOneChunk(cut, chunk, scratch, state); });
   WriteOut(cut, state, add, out);
 }
 
@@ -264,8 +263,8 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     const int32_t row = static_cast<int32_t>(task / cuts) * block_rows;
     const int32_t rows = std::min(block_rows, part->rows - row);
     const int64_t at = (int64_t{part->first_row} + row) * width();
-    const Cut cut = CutHeads(q.data + at, rows, cuts,
-                             static_cast<int32_t>(task % cuts));
+    const Cut cut =
+        CutHeads(q.data + at, rows, cuts, static_cast<int32_t>(task % cuts));
     AttendBlocks(cut, part->window, sight_of(*part, row), worker,
                  /*add=*/false, out.data + at);
     if (part->history.empty()) return;

@@ -40,8 +40,8 @@ TLIN_AVX512_BF16 void MultiplyKeys(const AttentionTask& task,
     for (int32_t v = 0; v < kVectors; ++v) {
       const auto* tile =
           reinterpret_cast<const uint32_t*>(first + v * task.group_bytes);
-      keys[v] = reinterpret_cast<__m512bh>(
-          _mm512_loadu_si512(tile + pair * kLanes));
+      keys[v] =
+          reinterpret_cast<__m512bh>(_mm512_loadu_si512(tile + pair * kLanes));
     }
     HWY_UNROLL(16)
     for (int32_t r = 0; r < kRows; ++r) {
@@ -84,13 +84,12 @@ TLIN_AVX512_BF16 void ValueTile(const AttentionTask& task,
   for (int32_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(16)
     for (int32_t v = 0; v < kVectors; ++v) {
-      totals[r][v] =
-          _mm512_loadu_ps(sums + r * PaddedHead(size) + v * kLanes);
+      totals[r][v] = _mm512_loadu_ps(sums + r * PaddedHead(size) + v * kLanes);
     }
   }
   // Adds a pair of keys; `bits` of its words count.
   const auto add = [&](const uint32_t* at, int32_t pair, __m512i bits)
-                       TLIN_AVX512_BF16 __attribute__((always_inline)) {
+      TLIN_AVX512_BF16 __attribute__((always_inline)) {
     __m512i x[kVectors];
     HWY_UNROLL(16)
     for (int32_t v = 0; v + 1 < kVectors; ++v) {

@@ -108,7 +108,8 @@ const AttentionKernels& AttentionF32() {
       [](const AttentionTask& task) {
         HWY_DYNAMIC_DISPATCH(QueriesInF32)(task);
       },
-      [](const AttentionTask& task) { HWY_DYNAMIC_DISPATCH(HeadsInF32)(task); },
+      [](const AttentionTask& task) { HWY_DYNAMIC_DISPATCH(HeadsInF32)
+                                      (task); },
   };
   return kKernels;
 }

@@ -115,12 +115,12 @@ HWY_NOINLINE void MultiplyKeys(const AttentionTask& task,
   }
 }
 
-// sums[row][vector] += weights[row] * value[offsets[vector] ...] of key `key` of
-// a group.
+// sums[row][vector] += weights[row] * value[offsets[vector] ...] of key `key`
+// of a group.
 template <class Cache, int32_t kRows, int32_t kVectors, class D>
 HWY_INLINE void AddKey(D d, const typename Cache::Element* group, int32_t size,
-                       int32_t key, const float* const* weights,
-                       int32_t weight, const int32_t* offsets,
+                       int32_t key, const float* const* weights, int32_t weight,
+                       const int32_t* offsets,
                        hn::Vec<D> (&sums)[kRows][kVectors]) {
   hn::Vec<D> x[kVectors];
   for (int32_t v = 0; v < kVectors; ++v) {

@@ -123,9 +123,7 @@ void AttendQueries(const AttentionTask& task) {
   if (row < task.rows) AttendQueryTile<Kernel, 1>(task, row);
 }
 
-// The processor's own prefetching goes on from what was fetched.
-inline constexpr int64_t kPrefetch = 8192;  // bytes
-
+// To the second-level cache.
 inline void PrefetchBytes(const std::byte* from, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += 64) {
     __builtin_prefetch(from + at, /*rw=*/0, /*locality=*/2);
@@ -147,13 +145,13 @@ void AttendHeads(const AttentionTask& task) {
   PrepareQueries(task, 0, heads, &scratch);
   for (int32_t key = 0; key < end; key += kGroup) {
     for (int32_t h = 0; h < heads; ++h) {
-      Kernel::template LogitTile<1, kVectors>(
-          task, task.keys + h * tile_bytes, &scratch.inputs[h], key,
-          scratch.weights + h * kKeyChunk);
+      Kernel::template LogitTile<1, kVectors>(task, task.keys + h * tile_bytes,
+                                              &scratch.inputs[h], key,
+                                              scratch.weights + h * kKeyChunk);
     }
   }
   // While the softmax computes, memory has nothing to do.
-  PrefetchBytes(task.values, std::min(heads * tile_bytes, kPrefetch));
+  PrefetchBytes(task.values, heads * tile_bytes);
   float maxima[kMaxHeads];
   float sums[kMaxHeads];
   for (int32_t h = 0; h < heads; ++h) {
@@ -161,11 +159,12 @@ void AttendHeads(const AttentionTask& task) {
   }
   std::fill_n(scratch.sums, heads * PaddedHead(size), 0.0f);
   for (int32_t key = 0; key < keys; key += kGroup) {
+    const std::byte* next = task.values + (key / kGroup + 1) * task.group_bytes;
     for (int32_t h = 0; h < heads; ++h) {
-      Kernel::template AddValues<1>(task, task.values + h * tile_bytes,
-                                    &scratch.inputs[h], key,
-                                    std::min(kGroup, keys - key),
-                                    scratch.sums + h * PaddedHead(size));
+      if (key + kGroup < keys) PrefetchBytes(next + h * tile_bytes, tile_bytes);
+      Kernel::template AddValues<1>(
+          task, task.values + h * tile_bytes, &scratch.inputs[h], key,
+          std::min(kGroup, keys - key), scratch.sums + h * PaddedHead(size));
     }
   }
   for (int32_t h = 0; h < heads; ++h) {

@@ -11,8 +11,7 @@ constexpr int64_t kGroup = kKvRowGroup;
 
 // The tile of keys (values) that has the row.
 std::byte* Keys(const KvShape& shape, const KvRow& to, int32_t head) {
-  return to.data +
-         (to.row / kGroup * shape.n_head + head) * KvTileBytes(shape);
+  return to.data + (to.row / kGroup * shape.n_head + head) * KvTileBytes(shape);
 }
 
 std::byte* Values(const KvShape& shape, const KvRow& to, int32_t head) {

@@ -1,5 +1,5 @@
-// What is inside a KvBlock on the CPU: keys, then values, in tiles of one head's
-// 16 rows, so that the filled part of all heads is read end to end.
+// What is inside a KvBlock on the CPU: keys, then values, in tiles of one
+// head's 16 rows, so that the filled part of all heads is read end to end.
 //
 //   f32:  keys   [group][head][head_size][16]
 //         values [group][head][16][head_size]
