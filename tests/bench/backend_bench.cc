@@ -175,6 +175,7 @@ void BM_Layer(benchmark::State& state) {
   std::iota(positions.begin(), positions.end(), 0);
   const KvBlock block = bench.MakeBlock(rows);
   std::vector<KvRow> kv;
+  kv.reserve(rows);
   for (int32_t i = 0; i < rows; ++i) {
     kv.push_back({block.data, block.capacity, i});
   }
