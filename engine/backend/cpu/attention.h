@@ -81,7 +81,7 @@ class CpuAttention {
                            int32_t queries, const Visit& visit);
 
   int32_t ChooseBlockRows(int64_t rows) const;
-  // How many cuts the heads of one query make where there are `queries` others.
+  // Into how many cuts the heads of one query go, of `queries` at a time.
   int32_t HeadCuts(int64_t queries) const;
   // Cut `index` of `cuts` of the heads of some queries. More than one query:
   // `cuts` is n_head.

@@ -103,26 +103,33 @@ HWY_EXPORT(Weigh);
 HWY_EXPORT(MergeOne);
 HWY_EXPORT(Merge);
 
+namespace {
+
+void QueriesF32(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(QueriesInF32)(task);
+}
+
+void HeadsF32(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(HeadsInF32)(task);
+}
+
+void QueriesBf16(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(QueriesInBf16)(task);
+}
+
+void HeadsBf16(const AttentionTask& task) {
+  HWY_DYNAMIC_DISPATCH(HeadsInBf16)(task);
+}
+
+}  // namespace
+
 const AttentionKernels& AttentionF32() {
-  static constexpr AttentionKernels kKernels = {
-      [](const AttentionTask& task) {
-        HWY_DYNAMIC_DISPATCH(QueriesInF32)(task);
-      },
-      [](const AttentionTask& task) { HWY_DYNAMIC_DISPATCH(HeadsInF32)
-                                      (task); },
-  };
+  static constexpr AttentionKernels kKernels = {&QueriesF32, &HeadsF32};
   return kKernels;
 }
 
 const AttentionKernels& AttentionBf16() {
-  static constexpr AttentionKernels kKernels = {
-      [](const AttentionTask& task) {
-        HWY_DYNAMIC_DISPATCH(QueriesInBf16)(task);
-      },
-      [](const AttentionTask& task) {
-        HWY_DYNAMIC_DISPATCH(HeadsInBf16)(task);
-      },
-  };
+  static constexpr AttentionKernels kKernels = {&QueriesBf16, &HeadsBf16};
   return kKernels;
 }
 
