@@ -12,7 +12,7 @@ build=(g++ cmake ninja-build ccache pkg-config
        libabsl-dev prometheus-cpp-dev libhwy-dev nlohmann-json3-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev
       clang clang-tidy clang-format libclang-rt-dev
-      python3 python3-grpcio python3-protobuf xz-utils curl)
+      python3 python3-grpcio python3-protobuf xz-utils curl git)
 arm64=(g++-aarch64-linux-gnu qemu-user-static)
 
 wanted=()
