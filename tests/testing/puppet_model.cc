@@ -70,8 +70,8 @@ void PuppetModel::WaitForRelease() {
   absl::MutexLock lock(&mutex_);
   if (!block_) return;
   blocked_ = true;
-  mutex_.Await(absl::Condition(
-      +[](bool* block) { return !*block; }, &block_));
+  const auto released = +[](bool* block) { return !*block; };
+  mutex_.Await(absl::Condition(released, &block_));
   blocked_ = false;
 }
 
