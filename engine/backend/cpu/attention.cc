@@ -133,7 +133,8 @@ void CpuAttention::AttendOneChunk(const Cut& cut, const Chunk& chunk,
   task.scale = scale_;
   task.keys = KeysOfHead(shape_, *chunk.block, cut.head, chunk.row);
   task.values = ValuesOfHead(shape_, *chunk.block, cut.head, chunk.row);
-  task.group_bytes = shape_.n_head * KvTileBytes(shape_);
+  task.tile_bytes = KvTileBytes(shape_);
+  task.group_bytes = shape_.n_head * task.tile_bytes;
   task.key_count = std::min(kKeyChunk, chunk.block->rows - chunk.row);
   task.first_sees = chunk.first_sees;
   task.sees_step = chunk.sees_step;

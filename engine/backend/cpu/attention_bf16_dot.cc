@@ -136,10 +136,6 @@ struct Kernel {
   static constexpr int32_t kQueryTile = 6;
   static constexpr int32_t kKeysOfVector = kLanes;
 
-  static constexpr int64_t TileBytes(int32_t head_size) {
-    return int64_t{2} * kLanes * head_size;
-  }
-
   static const uint32_t* Prepare(const AttentionTask& task, const float* x,
                                  int32_t n, uint32_t* buffer) {
     task.prepare(x, n, buffer);

@@ -42,6 +42,7 @@ struct AttentionTask {
   float scale = 0;                    // 1 / sqrt(head_size)
   const std::byte* keys = nullptr;    // of the chunk and the first row's head,
   const std::byte* values = nullptr;  // as kv_layout.h has them
+  int64_t tile_bytes = 0;             // from a tile to the next head's
   int64_t group_bytes = 0;            // from a tile to the head's next one
   int32_t key_count = 0;              // at most kKeyChunk
   // Query i sees the first min(key_count, first_sees + i * sees_step) keys.

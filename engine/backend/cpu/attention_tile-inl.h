@@ -177,10 +177,6 @@ struct Kernel {
   static constexpr int32_t kQueryTile = kManyRegisters ? 6 : 3;
   static constexpr int32_t kKeysOfVector = kLanes;
 
-  static constexpr int64_t TileBytes(int32_t head_size) {
-    return int64_t{sizeof(typename Cache::Element)} * kGroup * head_size;
-  }
-
   static const float* Prepare(const AttentionTask& task, const float* x,
                               int32_t n, uint32_t* buffer) {
     return Cache::Prepare(task, x, n, buffer);

@@ -2,7 +2,6 @@
 // arithmetic that all kernels share.
 //
 // A kernel has a type Word and the numbers kQueryTile and kKeysOfVector, and
-//   TileBytes(head_size): of a tile of keys or values;
 //   Prepare(task, x, n, buffer): n inputs of a product, as it reads them;
 //   LogitTile<kRows, kVectors>(task, keys, q, key, logits): logits [kRows]
 //       [kKeyChunk] of kVectors vectors of keys, from key `key` on; `keys` are
@@ -140,7 +139,7 @@ void AttendHeads(const AttentionTask& task) {
   constexpr auto kGroup = static_cast<int32_t>(kKvRowGroup);
   constexpr int32_t kVectors = kGroup / Kernel::kKeysOfVector;
   const auto end = static_cast<int32_t>(KvBlockRows(keys));
-  const int64_t tile_bytes = Kernel::TileBytes(size);
+  const int64_t tile_bytes = task.tile_bytes;
   TileScratch<Kernel, kMaxHeads> scratch(task);
   PrepareQueries(task, 0, heads, &scratch);
   for (int32_t key = 0; key < end; key += kGroup) {

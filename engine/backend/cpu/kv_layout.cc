@@ -11,12 +11,11 @@ constexpr int64_t kGroup = kKvRowGroup;
 
 // The tile of keys (values) that has the row.
 std::byte* Keys(const KvShape& shape, const KvRow& to, int32_t head) {
-  return to.data + (to.row / kGroup * shape.n_head + head) * KvTileBytes(shape);
+  return to.data + KvTileOffset(shape, head, to.row);
 }
 
 std::byte* Values(const KvShape& shape, const KvRow& to, int32_t head) {
-  return Keys(shape, to, head) +
-         KvBlockRows(to.capacity) / kGroup * shape.n_head * KvTileBytes(shape);
+  return to.data + KvTileOffset(shape, head, KvBlockRows(to.capacity) + to.row);
 }
 
 void WriteF32(const KvShape& shape, const float* key, const float* value,

@@ -36,18 +36,23 @@ inline int64_t KvTileBytes(const KvShape& shape) {
   return kKvRowGroup * shape.head_size * DTypeBytes(shape.dtype);
 }
 
+// Bytes before one head's tile of the keys that have row `row`. The values come
+// after all keys, as if they were more rows.
+inline int64_t KvTileOffset(const KvShape& shape, int32_t head, int64_t row) {
+  return (row / kKvRowGroup * shape.n_head + head) * KvTileBytes(shape);
+}
+
 // One head's keys (values) of a block, from row `row` on, a multiple of 16. The
 // next group's are n_head tiles further on.
 inline const std::byte* KeysOfHead(const KvShape& shape, const KvBlock& block,
                                    int32_t head, int32_t row) {
-  return block.data +
-         (row / kKvRowGroup * shape.n_head + head) * KvTileBytes(shape);
+  return block.data + KvTileOffset(shape, head, row);
 }
 
 inline const std::byte* ValuesOfHead(const KvShape& shape, const KvBlock& block,
                                      int32_t head, int32_t row) {
-  const auto keys = static_cast<int32_t>(KvBlockRows(block.capacity));
-  return KeysOfHead(shape, block, head, keys + row);
+  return block.data +
+         KvTileOffset(shape, head, KvBlockRows(block.capacity) + row);
 }
 
 }  // namespace tlin
