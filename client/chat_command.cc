@@ -1,4 +1,5 @@
-// tlin chat: a conversation, kept here and sent whole with each turn.
+// tlin chat: a conversation, kept here and sent whole with each turn, or kept
+// by the server in a session and sent turn by turn.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,7 @@ struct ChatFlags : ServerFlags, SamplingFlags {
   std::string system;
   std::string user = "User:";
   std::string assistant = "Assistant:";
+  std::string session;
   bool verbose = false;
 
   void AddTo(FlagSet* flags) {
@@ -29,6 +31,9 @@ struct ChatFlags : ServerFlags, SamplingFlags {
     flags->Add("system", &system, "Text in front of the conversation.");
     flags->Add("user", &user, "What stands before your turns.");
     flags->Add("assistant", &assistant, "What stands before the answers.");
+    flags->Add("session", &session,
+               "Name of a session on the server that keeps the conversation; "
+               "it goes on where it was, or is made. Empty: none.");
     SamplingFlags::AddTo(flags);
   }
 };
@@ -45,11 +50,24 @@ class Chat {
     }
   }
 
+  // The session is there, or is made. Without one there is nothing to do.
+  absl::Status Begin() {
+    if (flags_.session.empty()) return absl::OkStatus();
+    request_.set_session_id(flags_.session);
+    v1::CreateSessionRequest request;
+    request.set_session_id(flags_.session);
+    const auto made = client_.CreateSession(request, flags_.call_options());
+    if (absl::IsAlreadyExists(made.status())) transcript_ = "\n";
+    return made.ok() || absl::IsAlreadyExists(made.status()) ? absl::OkStatus()
+                                                             : made.status();
+  }
+
   // One turn. Where it fails it leaves no trace in the conversation; what came
   // of an interrupted answer stays.
   int Turn(const std::string& line) {
-    const std::string prompt = absl::StrCat(transcript_, flags_.user, " ", line,
-                                            "\n", flags_.assistant);
+    const std::string prompt =
+        absl::StrCat(transcript_, user_is_written_ ? "" : flags_.user, " ",
+                     line, "\n", flags_.assistant);
     request_.set_text(prompt);
     const Answer answer = Ask(request_, flags_.call_options(), &client_, io_,
                               [this](const v1::GenerateResponse& event) {
@@ -60,19 +78,31 @@ class Chat {
     if (!io_.out) return Done(io_);
     if (flags_.verbose)
       io_.err << io_.program << ": " << Summary(answer) << std::endl;
-    if (answer.status.ok() || answer.interrupted) {
-      transcript_ = absl::StrCat(
-          prompt, absl::StripTrailingAsciiWhitespace(answer.text), "\n");
-    }
+    if (answer.status.ok() || answer.interrupted) Keep(prompt, answer);
     return ExitCodeOf(answer, /*json=*/false, io_);
   }
 
  private:
+  void Keep(const std::string& prompt, const Answer& answer) {
+    if (flags_.session.empty()) {
+      transcript_ = absl::StrCat(
+          prompt, absl::StripTrailingAsciiWhitespace(answer.text), "\n");
+      return;
+    }
+    // The server has all of it, the stop string at its end, too.
+    user_is_written_ =
+        answer.finished.stop_match() == absl::StrCat("\n", flags_.user);
+    transcript_ = user_is_written_ ? "" : "\n";
+  }
+
   const ChatFlags& flags_;
   Io& io_;
   Client client_;
   v1::GenerateRequest request_;  // all but the text stays the same
-  std::string transcript_;       // whole turns, ends with a newline
+  // What the model has to read before the next turn: whole turns, or with a
+  // session only what the last one lacks.
+  std::string transcript_;
+  bool user_is_written_ = false;
 };
 
 }  // namespace
@@ -84,6 +114,9 @@ int RunChat(const Args& args, Io& io) {
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
 
   Chat chat(chat_flags, io);
+  if (const absl::Status begun = chat.Begin(); !begun.ok()) {
+    return Fail(begun, /*json=*/false, io);
+  }
   std::string line;
   for (;;) {
     if (io.in_is_terminal) io.err << "> " << std::flush;

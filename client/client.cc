@@ -8,6 +8,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "tlin/v1/generation.grpc.pb.h"
+#include "tlin/v1/sessions.grpc.pb.h"
 
 namespace tlin::client {
 namespace {
@@ -37,9 +38,10 @@ absl::StatusOr<Response> Call(Stub* stub,
 
 struct Client::Stubs {
   explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
-      : generation(channel), health(channel) {}
+      : generation(channel), sessions(channel), health(channel) {}
 
   v1::Generation::Stub generation;
+  v1::Sessions::Stub sessions;
   grpc::health::v1::Health::Stub health;
 };
 
@@ -124,6 +126,38 @@ absl::StatusOr<v1::Model> Client::GetModel(const v1::GetModelRequest& request,
                                            const CallOptions& options) {
   return Call<v1::Model>(&stubs_->generation, &v1::Generation::Stub::GetModel,
                          request, options);
+}
+
+absl::StatusOr<v1::Session> Client::CreateSession(
+    const v1::CreateSessionRequest& request, const CallOptions& options) {
+  return Call<v1::Session>(
+      &stubs_->sessions, &v1::Sessions::Stub::CreateSession, request, options);
+}
+
+absl::StatusOr<v1::Session> Client::GetSession(
+    const v1::GetSessionRequest& request, const CallOptions& options) {
+  return Call<v1::Session>(&stubs_->sessions, &v1::Sessions::Stub::GetSession,
+                           request, options);
+}
+
+absl::StatusOr<v1::ListSessionsResponse> Client::ListSessions(
+    const v1::ListSessionsRequest& request, const CallOptions& options) {
+  return Call<v1::ListSessionsResponse>(
+      &stubs_->sessions, &v1::Sessions::Stub::ListSessions, request, options);
+}
+
+absl::Status Client::DeleteSession(const v1::DeleteSessionRequest& request,
+                                   const CallOptions& options) {
+  return Call<v1::DeleteSessionResponse>(&stubs_->sessions,
+                                         &v1::Sessions::Stub::DeleteSession,
+                                         request, options)
+      .status();
+}
+
+absl::StatusOr<v1::Session> Client::ForkSession(
+    const v1::ForkSessionRequest& request, const CallOptions& options) {
+  return Call<v1::Session>(&stubs_->sessions, &v1::Sessions::Stub::ForkSession,
+                           request, options);
 }
 
 absl::StatusOr<Health> Client::CheckHealth(const std::string& service,

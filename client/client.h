@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "tlin/v1/generation.pb.h"
+#include "tlin/v1/sessions.pb.h"
 
 namespace tlin::client {
 
@@ -79,6 +80,17 @@ class Client {
       const v1::DetokenizeRequest& request, const CallOptions& options = {});
   absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request = {},
                                      const CallOptions& options = {});
+  absl::StatusOr<v1::Session> CreateSession(
+      const v1::CreateSessionRequest& request, const CallOptions& options = {});
+  absl::StatusOr<v1::Session> GetSession(const v1::GetSessionRequest& request,
+                                         const CallOptions& options = {});
+  absl::StatusOr<v1::ListSessionsResponse> ListSessions(
+      const v1::ListSessionsRequest& request = {},
+      const CallOptions& options = {});
+  absl::Status DeleteSession(const v1::DeleteSessionRequest& request,
+                             const CallOptions& options = {});
+  absl::StatusOr<v1::Session> ForkSession(const v1::ForkSessionRequest& request,
+                                          const CallOptions& options = {});
   // grpc.health.v1 Check. Empty: the server as a whole. NOT_FOUND for a service
   // that the server does not know.
   absl::StatusOr<Health> CheckHealth(const std::string& service = "",

@@ -19,6 +19,7 @@ int RunGenerate(const Args& args, Io& io);
 int RunChat(const Args& args, Io& io);
 int RunScore(const Args& args, Io& io);
 int RunTokenize(const Args& args, Io& io);
+int RunSessions(const Args& args, Io& io);
 int RunModel(const Args& args, Io& io);
 int RunHealth(const Args& args, Io& io);
 int RunPlan(const Args& args, Io& io);

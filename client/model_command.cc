@@ -33,6 +33,7 @@ nlohmann::ordered_json ModelJson(const v1::Model& model) {
   if (model.has_eos_token_id()) json["eos_token_id"] = model.eos_token_id();
   json["max_context_tokens"] = model.max_context_tokens();
   json["max_sessions"] = model.max_sessions();
+  json["slots"] = model.slots();
   json["session_cache_bytes"] = model.session_cache_bytes();
   return json;
 }

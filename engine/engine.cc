@@ -61,16 +61,17 @@ class ThreadedEngine final : public Engine {
   absl::Status Submit(Request request,
                       std::shared_ptr<TokenSink> sink) override {
     TLIN_RETURN_IF_ERROR(ValidateRequest(request, limits_));
-    const int64_t tokens = MaxTokensOf(request, limits_.max_context_tokens);
-    if (!model_->CouldEverOpen(tokens)) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "prompt and max_new_tokens, ", tokens,
-          " tokens together, are more than the history pool holds"));
-    }
+    TLIN_RETURN_IF_ERROR(CheckEverFits(
+        *model_, MaxTokensOf(request, 0, limits_.max_context_tokens)));
     if (request.deadline <= clock_->Now()) {
       return absl::DeadlineExceededError("the deadline has passed already");
     }
     return inbox_.Submit(std::move(request), std::move(sink));
+  }
+
+  absl::Status WithSessions(
+      absl::AnyInvocable<void(Sessions&)> command) override {
+    return inbox_.Post(std::move(command));
   }
 
   void Cancel(absl::string_view request_id) override {
@@ -111,9 +112,9 @@ class ThreadedEngine final : public Engine {
 
  private:
   void RunLoop() {
-    std::vector<Ticket> tickets;
-    while (inbox_.Take(loop_.busy(), &tickets)) loop_.Step(&tickets);
-    loop_.EndAll(&tickets, absl::UnavailableError("the engine stops"));
+    Inbox::Mail mail;
+    while (inbox_.Take(loop_.busy(), &mail)) loop_.Step(&mail);
+    loop_.EndAll(&mail, absl::UnavailableError("the engine stops"));
     loop_ended_.Notify();
   }
 

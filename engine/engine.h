@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -15,6 +16,7 @@
 #include "engine/model_runner.h"
 #include "engine/options.h"
 #include "engine/request.h"
+#include "engine/sessions.h"
 #include "engine/token_sink.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -42,6 +44,11 @@ class Engine {
   // (draining), DEADLINE_EXCEEDED (already passed).
   virtual absl::Status Submit(Request request,
                               std::shared_ptr<TokenSink> sink) = 0;
+
+  // OK: `command` will run once, on the engine's thread between two steps,
+  // where it must not block. UNAVAILABLE: it never will (draining).
+  virtual absl::Status WithSessions(
+      absl::AnyInvocable<void(Sessions& sessions)> command) = 0;
 
   // The caller has gone: the request ends with CANCELLED after at most one
   // step. Unknown ids are ignored: the request may just have ended.

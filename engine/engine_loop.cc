@@ -63,7 +63,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
       logger_(logger),
       inbox_(inbox),
       shape_(MakeFillShape(options, *model)),
-      pool_(model->info().slots),
+      sessions_(options.sessions, model, clock, logger),
       by_slot_(static_cast<size_t>(model->info().slots), nullptr),
       scheduler_(MakeStepBounds(options, model->info())),
       committer_(model->info().vocab_size, listener) {
@@ -74,8 +74,10 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
   plan_.sync.reserve(by_slot_.size());
 }
 
-void EngineLoop::Step(std::vector<Ticket>* tickets) {
-  Plan(tickets);
+void EngineLoop::Step(Inbox::Mail* mail) {
+  RunCommands(mail);
+  Enqueue(mail);
+  Plan();
   if (!plan_.empty()) {
     const absl::Time begin = clock_->Now();
     LogitRows logits;
@@ -87,10 +89,9 @@ void EngineLoop::Step(std::vector<Ticket>* tickets) {
   TellEnded();
 }
 
-void EngineLoop::Plan(std::vector<Ticket>* tickets) {
+void EngineLoop::Plan() {
   ++step_;
   const absl::Time now = clock_->Now();
-  Enqueue(tickets);
   EndOverdue(now);
   Admit(now);
   runnables_.clear();
@@ -102,18 +103,41 @@ void EngineLoop::Plan(std::vector<Ticket>* tickets) {
   BeginSyncs();
 }
 
-void EngineLoop::Enqueue(std::vector<Ticket>* tickets) {
-  for (Ticket& ticket : *tickets) {
-    const int64_t max_tokens =
-        MaxTokensOf(ticket.request, model_->info().max_context_tokens);
-    Stopping stopping = ticket.request.stopping;
-    stopping.max_new_tokens = static_cast<int32_t>(
-        max_tokens - static_cast<int64_t>(ticket.request.prompt.size()));
-    queue_.Push(std::make_unique<Sequence>(
-        std::move(ticket), shape_, max_tokens,
-        StopChecker(stopping, tokenizer_, eos_token_id_)));
+void EngineLoop::RunCommands(Inbox::Mail* mail) {
+  for (Inbox::Command& command : mail->commands) command(sessions_);
+  mail->commands.clear();
+}
+
+void EngineLoop::Enqueue(Inbox::Mail* mail) {
+  for (Ticket& ticket : mail->tickets) EnqueueOne(std::move(ticket));
+  mail->tickets.clear();
+}
+
+void EngineLoop::EnqueueOne(Ticket ticket) {
+  Session* session = nullptr;
+  absl::Status refusal;
+  if (!ticket.request.session_id.empty()) {
+    absl::StatusOr<Session*> borrowed = sessions_.Borrow(ticket.request);
+    if (borrowed.ok()) {
+      session = *borrowed;
+    } else {
+      refusal = borrowed.status();
+    }
   }
-  tickets->clear();
+  const int64_t before = session == nullptr ? 0 : session->token_count;
+  const int64_t max_tokens =
+      MaxTokensOf(ticket.request, before, model_->info().max_context_tokens);
+  Stopping stopping = ticket.request.stopping;
+  stopping.max_new_tokens = static_cast<int32_t>(
+      max_tokens - before - static_cast<int64_t>(ticket.request.prompt.size()));
+  auto sequence = std::make_unique<Sequence>(
+      std::move(ticket), shape_, max_tokens,
+      StopChecker(stopping, tokenizer_, eos_token_id_), session);
+  if (refusal.ok()) {
+    queue_.Push(std::move(sequence));
+  } else {
+    End(refusal, sequence.get());
+  }
 }
 
 std::optional<Ending> EngineLoop::OverdueEnding(const Sequence& sequence,
@@ -143,17 +167,15 @@ void EngineLoop::EndOverdue(absl::Time now) {
 }
 
 void EngineLoop::Admit(absl::Time now) {
-  while (pool_.free() > 0) {
-    std::unique_ptr<Sequence> sequence =
-        queue_.PopNext([this](const Sequence& candidate) {
-          return model_->CanOpen(candidate.max_tokens());
-        });
-    if (sequence == nullptr) break;
-    SlotLease lease = pool_.Acquire();
-    const SlotId slot = lease.id();
-    model_->Open(slot, sequence->max_tokens());
-    sequence->Admit(std::move(lease), now, step_);
-    by_slot_[static_cast<size_t>(slot)] = sequence.get();
+  while (std::unique_ptr<Sequence> sequence =
+             queue_.PopNext([this](const Sequence& candidate) {
+               return sessions_.CanStart(candidate.session(),
+                                         candidate.max_tokens());
+             })) {
+    SessionKeeper::Start start =
+        sessions_.StartSequence(sequence->session(), sequence->max_tokens());
+    by_slot_[static_cast<size_t>(start.slot.id())] = sequence.get();
+    sequence->Admit(std::move(start.slot), start.extent, now, step_);
     inbox_->LeaveQueue();
     const Usage& usage = sequence->usage();
     listener_->OnAdmitted(now - sequence->submitted(), usage.prompt_tokens);
@@ -247,12 +269,16 @@ void EngineLoop::FailPlan(const absl::Status& status) {
   logger_->Log(Severity::kError, "a step of the model failed",
                {{"status", status.ToString()}});
   const Ending ending = absl::InternalError(status.message());
-  for (const auto& rows : plan_.decode) End(ending, At(rows.slot));
-  for (const auto& rows : plan_.fill) End(ending, At(rows.slot));
-  for (const auto& slice : plan_.sync) End(ending, At(slice.slot));
+  const auto end = [&](SlotId slot) {
+    End(ending, At(slot), /*run_failed=*/true);
+  };
+  for (const auto& rows : plan_.decode) end(rows.slot);
+  for (const auto& rows : plan_.fill) end(rows.slot);
+  for (const auto& slice : plan_.sync) end(slice.slot);
 }
 
-void EngineLoop::End(const Ending& ending, Sequence* sequence) {
+void EngineLoop::End(const Ending& ending, Sequence* sequence,
+                     bool run_failed) {
   const absl::Time now = clock_->Now();
   if (sequence->holds_slot()) {
     const int64_t held = absl::ToInt64Nanoseconds(sequence->HeldAt(now));
@@ -260,12 +286,20 @@ void EngineLoop::End(const Ending& ending, Sequence* sequence) {
     average_hold_ns_.store(
         average == 0 ? held : average + (held - average) / kHoldSmoothing,
         std::memory_order_relaxed);
-    model_->Close(sequence->slot());
-    by_slot_[static_cast<size_t>(sequence->slot())] = nullptr;
+    const SlotId slot = sequence->slot();
+    by_slot_[static_cast<size_t>(slot)] = nullptr;
+    // A sync under way has overwritten a part of what was there.
+    const bool whole = !run_failed && model_->SyncUnitsLeft(slot) == 0;
+    Sequence::Remains remains = sequence->Finish();
+    sessions_.EndSequence(sequence->session(), std::move(remains.slot),
+                          std::move(remains.tokens), whole);
   } else {
     inbox_->LeaveQueue();
+    Sequence::Remains remains = sequence->Finish();
+    if (sequence->session() != nullptr) {
+      sessions_.GiveBack(sequence->session(), std::move(remains.tokens));
+    }
   }
-  sequence->Finish();
 
   RequestEnd end;
   end.request_id = sequence->request().id;
@@ -295,12 +329,14 @@ void EngineLoop::ForgetEnded() {
   std::erase_if(active_, [](const std::unique_ptr<Sequence>& sequence) {
     return sequence->phase() == Sequence::Phase::kFinished;
   });
-  if (active_.empty()) TLIN_CHECK(pool_.used() == 0);
+  if (active_.empty()) {
+    TLIN_CHECK(slots().used() == sessions_.kept_slots());
+  }
 }
 
-void EngineLoop::EndAll(std::vector<Ticket>* tickets,
-                        const absl::Status& status) {
-  Enqueue(tickets);
+void EngineLoop::EndAll(Inbox::Mail* mail, const absl::Status& status) {
+  RunCommands(mail);
+  Enqueue(mail);
   for (const auto& sequence : active_) End(status, sequence.get());
   ForgetEnded();
   while (const std::unique_ptr<Sequence> sequence = queue_.PopFirst()) {
@@ -326,14 +362,20 @@ void EngineLoop::TellState(absl::Time now) {
   state.running = static_cast<int64_t>(active_.size());
   state.waiting = queue_.size();
   if (!queue_.empty()) state.oldest_waiting = now - queue_.oldest();
-  state.slots = pool_.total();
-  state.slots_used = pool_.used();
-  state.slots_high_water = pool_.high_water();
+  state.slots = slots().total();
+  state.slots_used = slots().used();
+  state.slots_high_water = slots().high_water();
+  const SessionKeeper::Counts sessions = sessions_.counts();
+  state.sessions_active = sessions.active;
+  state.sessions_idle = sessions.idle;
+  state.sessions_stored = sessions.stored;
+  state.host_state_bytes = sessions.state_bytes;
   int64_t tokens = queue_.tokens();
   for (const auto& sequence : active_) {
     tokens += static_cast<int64_t>(sequence->tokens().size());
   }
-  state.host_token_bytes = tokens * static_cast<int64_t>(sizeof(TokenId));
+  state.host_token_bytes =
+      tokens * static_cast<int64_t>(sizeof(TokenId)) + sessions.token_bytes;
   state.history_bytes_used = model_->memory().history_used;
   listener_->OnState(state);
 }

@@ -22,6 +22,7 @@
 #include "engine/options.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
+#include "engine/session_keeper.h"
 #include "engine/slot_pool.h"
 #include "engine/step_plan.h"
 #include "engine/ticket.h"
@@ -39,10 +40,10 @@ class EngineLoop {
              EngineListener* listener, Clock* clock, Logger* logger,
              Inbox* inbox);
 
-  // Queues the tickets, leaving none, then: Plan, Run, Commit.
-  void Step(std::vector<Ticket>* tickets);
-  // Ends the tickets, leaving none, and all that waits or runs with `status`.
-  void EndAll(std::vector<Ticket>* tickets, const absl::Status& status);
+  // Runs the commands and queues the tickets, then: Plan, Run, Commit.
+  void Step(Inbox::Mail* mail);
+  // Ends the tickets and all that waits or runs with `status`; commands run.
+  void EndAll(Inbox::Mail* mail, const absl::Status& status);
 
   // There is something to do without new tickets.
   bool busy() const { return !active_.empty() || !queue_.empty(); }
@@ -51,12 +52,15 @@ class EngineLoop {
   // Thread-safe.
   absl::Duration AverageHold() const;
 
-  const SlotPool& slots() const { return pool_; }
+  const SlotPool& slots() const { return sessions_.slots(); }
+  const SessionKeeper& sessions() const { return sessions_; }
 
  private:
   // Plan: who ended meanwhile, who gets a slot, who runs.
-  void Plan(std::vector<Ticket>* tickets);
-  void Enqueue(std::vector<Ticket>* tickets);
+  void Plan();
+  void RunCommands(Inbox::Mail* mail);
+  void Enqueue(Inbox::Mail* mail);
+  void EnqueueOne(Ticket ticket);
   void EndOverdue(absl::Time now);
   // Set where the sequence has been cancelled or its time is over.
   std::optional<Ending> OverdueEnding(const Sequence& sequence,
@@ -73,7 +77,8 @@ class EngineLoop {
   void TellOfStep(absl::Duration duration);
 
   // Frees what the sequence holds, then sends its one terminal event.
-  void End(const Ending& ending, Sequence* sequence);
+  // `run_failed`: what the model did to its slot is not known.
+  void End(const Ending& ending, Sequence* sequence, bool run_failed = false);
   void ForgetEnded();
   void TellState(absl::Time now);
   // After TellState: who waits until idle then finds the state told.
@@ -91,7 +96,7 @@ class EngineLoop {
   Inbox* const inbox_;
   const FillShape shape_;
 
-  SlotPool pool_;  // outlives the sequences, which hold its leases
+  SessionKeeper sessions_;  // outlives the sequences, which hold its slots
   AdmissionQueue queue_;
   std::vector<std::unique_ptr<Sequence>> active_;  // hold a slot
   std::vector<Sequence*> by_slot_;                 // [slots]

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/status_macros.h"
 
 namespace tlin {
 
@@ -17,9 +18,7 @@ absl::Status Inbox::Submit(Request request, std::shared_ptr<TokenSink> sink) {
   const absl::Time now = clock_->Now();
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   absl::MutexLock lock(&mutex_);
-  if (draining_ || stopping_) {
-    return absl::UnavailableError("draining: no new requests are taken");
-  }
+  TLIN_RETURN_IF_ERROR(CheckOpen());
   if (waiting_ >= max_waiting_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", waiting_, " requests wait"));
@@ -30,8 +29,20 @@ absl::Status Inbox::Submit(Request request, std::shared_ptr<TokenSink> sink) {
         absl::StrCat("id: request ", request.id, " has not ended yet"));
   }
   ++waiting_;
-  arrived_.push_back(
+  arrived_.tickets.push_back(
       {std::move(request), std::move(sink), now, std::move(cancelled)});
+  return absl::OkStatus();
+}
+
+absl::Status Inbox::CheckOpen() const {
+  if (!draining_ && !stopping_) return absl::OkStatus();
+  return absl::UnavailableError("draining: no new requests are taken");
+}
+
+absl::Status Inbox::Post(Command command) {
+  absl::MutexLock lock(&mutex_);
+  TLIN_RETURN_IF_ERROR(CheckOpen());
+  arrived_.commands.push_back(std::move(command));
   return absl::OkStatus();
 }
 
@@ -74,12 +85,16 @@ int32_t Inbox::waiting() const {
   return waiting_;
 }
 
-bool Inbox::Take(bool busy, std::vector<Ticket>* tickets) {
+bool Inbox::Take(bool busy, Mail* mail) {
+  const auto move = [](auto* from, auto* to) {
+    std::move(from->begin(), from->end(), std::back_inserter(*to));
+    from->clear();
+  };
   absl::MutexLock lock(&mutex_);
   if (!busy) mutex_.Await(absl::Condition(this, &Inbox::HasNews));
   last_progress_ = clock_->Now();
-  std::move(arrived_.begin(), arrived_.end(), std::back_inserter(*tickets));
-  arrived_.clear();
+  move(&arrived_.tickets, &mail->tickets);
+  move(&arrived_.commands, &mail->commands);
   return !stopping_;
 }
 

@@ -10,19 +10,29 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/clock.h"
+#include "engine/sessions.h"
 #include "engine/ticket.h"
 
 namespace tlin {
 
-// Holds new requests until the loop takes them, and knows which requests have
-// not ended. No callback is ever called under its lock.
+// Holds new requests and commands until the loop takes them, and knows which
+// requests have not ended. No callback is ever called under its lock.
 class Inbox {
  public:
+  // Runs on the engine thread between two steps.
+  using Command = absl::AnyInvocable<void(Sessions& sessions)>;
+
+  struct Mail {
+    std::vector<Ticket> tickets;
+    std::vector<Command> commands;
+  };
+
   // `clock` outlives the inbox. REQUIRES: max_waiting >= 1.
   Inbox(int32_t max_waiting, Clock* clock);
 
@@ -32,6 +42,8 @@ class Inbox {
   // the loop has taken already included; UNAVAILABLE after BeginDrain or Stop;
   // INVALID_ARGUMENT when a request of this id has not ended.
   absl::Status Submit(Request request, std::shared_ptr<TokenSink> sink);
+  // OK: the command will run, once. UNAVAILABLE after BeginDrain or Stop.
+  absl::Status Post(Command command);
   // Marks the request and wakes the loop; unknown ids are ignored.
   void Cancel(absl::string_view request_id);
   void BeginDrain();
@@ -44,9 +56,9 @@ class Inbox {
 
   // --- Engine thread.
 
-  // Appends new requests to `tickets`. Blocks while there is nothing new,
-  // unless `busy`. Counts as progress. False: Stop was called.
-  bool Take(bool busy, std::vector<Ticket>* tickets);
+  // Appends what is new to `mail`. Blocks while there is nothing, unless
+  // `busy`. Counts as progress. False: Stop was called.
+  bool Take(bool busy, Mail* mail);
   // One request of those taken got a slot or ended without.
   void LeaveQueue();
   // After its terminal event.
@@ -54,7 +66,7 @@ class Inbox {
 
  private:
   bool HasNews() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || !arrived_.empty();
+    return stopping_ || !arrived_.tickets.empty() || !arrived_.commands.empty();
   }
 
   // Constant after construction.
@@ -62,7 +74,9 @@ class Inbox {
   Clock* const clock_;
 
   mutable absl::Mutex mutex_;
-  std::vector<Ticket> arrived_ ABSL_GUARDED_BY(mutex_);
+  absl::Status CheckOpen() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  Mail arrived_ ABSL_GUARDED_BY(mutex_);
   // Requests that have not ended, with their marks.
   absl::flat_hash_map<std::string, std::shared_ptr<std::atomic<bool>>> live_
       ABSL_GUARDED_BY(mutex_);

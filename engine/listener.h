@@ -40,7 +40,12 @@ struct EngineState {
   int64_t slots = 0;
   int64_t slots_used = 0;
   int64_t slots_high_water = 0;
-  int64_t host_token_bytes = 0;  // token ids of all sequences
+  // On a session a request waits or runs; or its state is in a slot; or not.
+  int64_t sessions_active = 0;
+  int64_t sessions_idle = 0;
+  int64_t sessions_stored = 0;
+  int64_t host_token_bytes = 0;  // token ids of all sequences and sessions
+  int64_t host_state_bytes = 0;  // of sessions in host memory
   int64_t history_bytes_used = 0;
 };
 

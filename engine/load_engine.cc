@@ -16,15 +16,15 @@ namespace {
 
 constexpr int64_t kConstantContext = int64_t{1} << 20;
 constexpr int64_t kGrowingContext = int64_t{1} << 17;
-constexpr int64_t kHistoryTokensPerSession = 8192;
+constexpr int64_t kHistoryTokensPerSlot = 8192;
 // Positions are 32-bit, and exact in f32 up to here.
 constexpr int64_t kMaxContext = int64_t{1} << 24;
 
 absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
                                               const LoadOptions& options) {
-  if (options.max_sessions < 1 || options.max_sessions > 4096) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--max_sessions=", options.max_sessions, ": want 1 to 4096"));
+  if (options.slots < 1 || options.slots > 4096) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--slots=", options.slots, ": want 1 to 4096"));
   }
   if (options.max_context_tokens < 0 ||
       options.max_context_tokens > kMaxContext) {
@@ -34,7 +34,7 @@ absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
   }
   const bool grows = HistoryLayers(config) > 0;
   ModelOptions model;
-  model.slots = options.max_sessions;
+  model.slots = options.slots;
   model.max_syncs = options.max_syncs;
   model.max_context_tokens = options.max_context_tokens;
   if (model.max_context_tokens == 0) {
@@ -42,9 +42,8 @@ absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
   }
   model.history_tokens = options.history_tokens;
   if (model.history_tokens == 0) {
-    model.history_tokens =
-        std::max(model.max_context_tokens,
-                 options.max_sessions * kHistoryTokensPerSession);
+    model.history_tokens = std::max(model.max_context_tokens,
+                                    options.slots * kHistoryTokensPerSlot);
   }
   return model;
 }
@@ -59,7 +58,7 @@ absl::Status CheckMemory(const ModelConfig& config, const ModelOptions& model,
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrCat(
-      "--max_sessions, --history_tokens: weights of ", weights, " bytes, ",
+      "--slots, --history_tokens: weights of ", weights, " bytes, ",
       model.slots, " slots of ", slot, " and a history of ", history,
       " are more than the ", free_bytes, " bytes of memory that are free"));
 }

@@ -19,10 +19,10 @@ struct LoadOptions {
   std::string device = "auto";
   std::string dtype = "auto";
   int threads = 0;  // 0: as many as the process may use
-  int32_t max_sessions = 16;
+  int32_t slots = 16;
   // 0: 1,048,576 where the state is constant, 131,072 where a history grows.
   int64_t max_context_tokens = 0;
-  // Of all sequences together, where a history grows. 0: 8,192 a session, and
+  // Of all sequences together, where a history grows. 0: 8,192 a slot, and
   // at least one of the longest. Pages that are never touched take no memory.
   int64_t history_tokens = 0;
   int32_t max_syncs = 4;

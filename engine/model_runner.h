@@ -2,10 +2,12 @@
 #ifndef TLIN_ENGINE_MODEL_RUNNER_H_
 #define TLIN_ENGINE_MODEL_RUNNER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/step_plan.h"
 #include "engine/token.h"
@@ -47,6 +49,17 @@ struct ModelMemory {
   int64_t vocabulary_table = 0;
 };
 
+// How far the state in a slot has come: its sequence's first history_tokens
+// tokens are compressed, the next window_tokens are in the window. (All tokens
+// are in the window for the transformer.)
+struct StateExtent {
+  int64_t history_tokens = 0;
+  int64_t window_tokens = 0;
+
+  int64_t tokens() const { return history_tokens + window_tokens; }
+  friend bool operator==(const StateExtent&, const StateExtent&) = default;
+};
+
 // One model on one device, with its slots' state. Engine thread only.
 //
 // Life of a slot: Open -> any of {BeginSync and slices until SyncUnitsLeft is
@@ -59,9 +72,10 @@ class ModelRunner {
   virtual ModelMemory memory() const = 0;
 
   // True where a sequence of `max_tokens` (prompt and new tokens) could be
-  // opened now: the pages of its history are there. Always true of the
-  // architectures whose state is constant.
-  virtual bool CanOpen(int64_t max_tokens) const = 0;
+  // opened if the open slots in `closed` were not: the pages of its history are
+  // there. Always true of the architectures whose state is constant.
+  virtual bool CanOpen(int64_t max_tokens,
+                       absl::Span<const SlotId> closed = {}) const = 0;
   // True where it could be opened if nothing else were. Constant after loading:
   // thread-safe.
   virtual bool CouldEverOpen(int64_t max_tokens) const = 0;
@@ -69,11 +83,32 @@ class ModelRunner {
   // Begins an empty sequence and reserves its history's pages.
   // REQUIRES: the slot is not open; CanOpen(max_tokens).
   virtual void Open(SlotId slot, int64_t max_tokens) = 0;
+  // Reserves for more tokens or for fewer; the state stays.
+  // REQUIRES: the slot is open, max_tokens >= Extent(slot).tokens(),
+  // CanOpen(max_tokens, {slot}).
+  virtual void Resize(SlotId slot, int64_t max_tokens) = 0;
   // Frees the slot at any point of its life, a sync in flight included.
   virtual void Close(SlotId slot) = 0;
 
-  // Tokens in the window now (all tokens, for the transformer).
-  virtual int32_t WindowTokens(SlotId slot) const = 0;
+  virtual StateExtent Extent(SlotId slot) const = 0;
+
+  // Bytes of a state in host memory: a closed form, at most
+  // session_cache_bytes where no history grows. INVALID_ARGUMENT where no
+  // sequence of this model comes to such an extent. Thread-safe.
+  virtual absl::StatusOr<int64_t> StateBytes(
+      const StateExtent& extent) const = 0;
+  // Copies a slot's state to host memory, and into a slot that was just opened:
+  // what follows has the bits that it has without. The bytes are the same for
+  // every backend of one dtype, rows of keys and values in f32 or bf16,
+  // little-endian, layer by layer: the window, then the history; and they hold
+  // nothing of former users of the slot. On failure the slot's state is
+  // undefined until Close.
+  // REQUIRES: no sync is in flight; state.size() is StateBytes(Extent(slot)).
+  virtual absl::Status SaveState(SlotId slot, absl::Span<std::byte> state) = 0;
+  // REQUIRES: the slot is empty and open for extent.tokens() at least;
+  // state.size() is StateBytes(extent).
+  virtual absl::Status LoadState(SlotId slot, const StateExtent& extent,
+                                 absl::Span<const std::byte> state) = 0;
 
   // Begins a sync: the history becomes `history`, the window empties. Work is
   // done by slices. `history` stays where it is, unchanged, until the sync

@@ -4,13 +4,25 @@
 
 #include <cstdint>
 
+#include "absl/time/time.h"
+
 namespace tlin {
+
+struct SessionOptions {
+  int32_t max_sessions = 4096;  // wherever their state is
+  // Of saved states in host memory. The least recently used ones are let go
+  // beyond it; what is in use may come on top.
+  int64_t state_memory_bytes = int64_t{1} << 30;
+  // An idle session that was not used for so long is deleted.
+  absl::Duration idle_time_to_live = absl::InfiniteDuration();
+};
 
 struct EngineOptions {
   int32_t max_queued_requests = 256;
   // Units (MFLOP) of fills and sync slices in one step beside the decode rows.
   int64_t step_units = 4000;
   int64_t max_prompt_tokens = 0;  // 0: the model's max_context_tokens
+  SessionOptions sessions;
 };
 
 }  // namespace tlin

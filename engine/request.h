@@ -43,7 +43,9 @@ struct Request {
   };
 
   Kind kind = Kind::kGenerate;
-  std::string id;               // unique; stands in logs and messages
+  std::string id;  // unique; stands in logs and messages
+  // The session that it goes on with; empty: the state is dropped at the end.
+  std::string session_id;
   std::vector<TokenId> prompt;  // at least one token
   Sampling sampling;
   Stopping stopping;

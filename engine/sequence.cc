@@ -35,12 +35,19 @@ bool IsLegal(Phase from, Phase to) {
 }  // namespace
 
 Sequence::Sequence(Ticket ticket, const FillShape& shape, int64_t max_tokens,
-                   StopChecker checker)
+                   StopChecker checker, Session* session)
     : stop_checker(std::move(checker)),
       ticket_(std::move(ticket)),
       shape_(shape),
-      max_tokens_(max_tokens) {
-  tokens_ = std::move(ticket_.request.prompt);
+      max_tokens_(max_tokens),
+      session_(session) {
+  if (session_ == nullptr) {
+    tokens_ = std::move(ticket_.request.prompt);
+  } else {
+    std::vector<TokenId> prompt = std::move(ticket_.request.prompt);
+    tokens_ = std::move(session_->tokens);
+    tokens_.insert(tokens_.end(), prompt.begin(), prompt.end());
+  }
   usage_.prompt_tokens = static_cast<int64_t>(tokens_.size());
   TLIN_CHECK(usage_.prompt_tokens > 0 && max_tokens >= usage_.prompt_tokens);
 }
@@ -77,17 +84,21 @@ WindowRows Sequence::NextRows() const {
   return rows;
 }
 
-void Sequence::Admit(SlotLease lease, absl::Time now, int64_t step) {
-  TLIN_CHECK(lease.held());
+void Sequence::Admit(SlotLease lease, const StateExtent& extent, absl::Time now,
+                     int64_t step) {
+  const int64_t prompt = usage_.prompt_tokens;
+  TLIN_CHECK(lease.held() && extent.tokens() < prompt);
   lease_ = std::move(lease);
   admitted_ = now;
-  const int64_t prompt = usage_.prompt_tokens;
+  history_ = extent.history_tokens;
+  fed_ = extent.tokens();
+  usage_.cached_tokens = fed_;
   if (!scoring()) {
     tokens_.reserve(
         static_cast<size_t>(std::min(max_tokens_, prompt + kReservedTokens)));
     pending.token_ids.reserve(kReservedChunkTokens);
     if (HasPenalties(request().sampling)) counts.AddPrompt(tokens_);
-    if (shape_.window > 0 && prompt > shape_.window) {
+    if (shape_.window > 0 && prompt > history_ + shape_.window) {
       const int64_t rest = prompt % shape_.window;
       return BeginSync(prompt - (rest == 0 ? shape_.window : rest), now, step);
     }
@@ -145,9 +156,9 @@ void Sequence::AppendToken(TokenId token, absl::Time now, int64_t step) {
   }
 }
 
-void Sequence::Finish() {
+Sequence::Remains Sequence::Finish() {
   Become(Phase::kFinished, ready_step_);
-  lease_.Release();
+  return {std::move(lease_), std::move(tokens_)};
 }
 
 Timing Sequence::TimingAt(absl::Time now) const {

@@ -8,6 +8,8 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "engine/model_runner.h"
+#include "engine/session/session.h"
 #include "engine/slot_pool.h"
 #include "engine/step_plan.h"
 #include "engine/stop_checker.h"
@@ -36,15 +38,18 @@ struct FillShape {
 //
 // Of N tokens r = N mod W_og (W_og where that is 0) are window rows and the N -
 // r before them history: at admission that is a prompt longer than a window;
-// later it is so each time that a token is to join a full window. A sequence to
-// score walks windows 0, W_og, ... instead. Engine thread only.
+// later it is so each time that a token is to join a full window. Where it goes
+// on with a session, the tokens before are prompt, too, and as many of them as
+// the session's state holds are fed already. A sequence to score walks windows
+// 0, W_og, ... instead. Engine thread only.
 class Sequence {
  public:
   enum class Phase { kWaiting, kSyncing, kFilling, kDecoding, kFinished };
 
-  // `max_tokens`: of prompt and new tokens together.
+  // `max_tokens`: of prompt and new tokens together. `session`: busy with this
+  // request, outlives it; its tokens move here. Null: there is none.
   Sequence(Ticket ticket, const FillShape& shape, int64_t max_tokens,
-           StopChecker stop_checker);
+           StopChecker stop_checker, Session* session = nullptr);
 
   Phase phase() const { return phase_; }
   bool scoring() const { return ticket_.request.kind == Request::Kind::kScore; }
@@ -55,6 +60,7 @@ class Sequence {
   }
   absl::Time submitted() const { return ticket_.submitted; }
   int64_t max_tokens() const { return max_tokens_; }
+  Session* session() const { return session_; }
 
   // REQUIRES: admitted and not finished.
   SlotId slot() const { return lease_.id(); }
@@ -78,8 +84,9 @@ class Sequence {
   // Rows that are not fed yet and are known. REQUIRES: as NextRows.
   int64_t rows_left() const { return feed_end() - fed_; }
 
-  // waiting -> syncing or filling.
-  void Admit(SlotLease lease, absl::Time now, int64_t step);
+  // waiting -> syncing or filling. `extent`: of the state in the slot.
+  void Admit(SlotLease lease, const StateExtent& extent, absl::Time now,
+             int64_t step);
   // syncing -> filling or decoding. The sync counts as lasting until the next
   // rows are run.
   void EndSync(int64_t step);
@@ -87,8 +94,12 @@ class Sequence {
   bool AdvanceRows(absl::Time now, int64_t step);
   // The sampled token; -> decoding or syncing. REQUIRES: AdvanceRows was true.
   void AppendToken(TokenId token, absl::Time now, int64_t step);
-  // Any -> finished; the slot is free.
-  void Finish();
+  // Any -> finished. What it held: the lease is empty where it had no slot.
+  struct Remains {
+    SlotLease slot;
+    std::vector<TokenId> tokens;
+  };
+  Remains Finish();
 
   // Set where the last rows ended a cache miss: from the window being full, or
   // the prompt admitted, until now.
@@ -118,6 +129,7 @@ class Sequence {
   Ticket ticket_;  // its prompt has moved to tokens_
   const FillShape shape_;
   const int64_t max_tokens_;
+  Session* const session_;
 
   Phase phase_ = Phase::kWaiting;
   SlotLease lease_;

@@ -118,10 +118,19 @@ absl::Status ValidateRequest(const Request& request,
   return ValidateStopping(request.stopping, limits);
 }
 
-int64_t MaxTokensOf(const Request& request, int64_t max_context_tokens) {
-  const int64_t prompt = static_cast<int64_t>(request.prompt.size());
-  if (request.kind == Request::Kind::kScore) return prompt;
-  return std::min(prompt + request.stopping.max_new_tokens, max_context_tokens);
+int64_t MaxTokensOf(const Request& request, int64_t session_tokens,
+                    int64_t max_context_tokens) {
+  const int64_t known =
+      session_tokens + static_cast<int64_t>(request.prompt.size());
+  if (request.kind == Request::Kind::kScore) return known;
+  return std::min(known + request.stopping.max_new_tokens, max_context_tokens);
+}
+
+absl::Status CheckEverFits(const ModelRunner& model, int64_t max_tokens) {
+  if (model.CouldEverOpen(max_tokens)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("prompt and max_new_tokens, ", max_tokens,
+                   " tokens together, are more than the history pool holds"));
 }
 
 }  // namespace tlin

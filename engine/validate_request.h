@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "engine/model_runner.h"
 #include "engine/request.h"
 #include "engine/token.h"
 
@@ -29,9 +30,13 @@ struct RequestLimits {
 absl::Status ValidateRequest(const Request& request,
                              const RequestLimits& limits);
 
-// Prompt and new tokens of a valid request: max_new_tokens is cut where the
-// model's context ends.
-int64_t MaxTokensOf(const Request& request, int64_t max_context_tokens);
+// The tokens that a session has before, and prompt and new tokens of a valid
+// request: max_new_tokens is cut where the model's context ends.
+int64_t MaxTokensOf(const Request& request, int64_t session_tokens,
+                    int64_t max_context_tokens);
+
+// RESOURCE_EXHAUSTED where the model could never hold so many. Thread-safe.
+absl::Status CheckEverFits(const ModelRunner& model, int64_t max_tokens);
 
 }  // namespace tlin
 

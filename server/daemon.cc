@@ -27,7 +27,7 @@ LoadOptions MakeLoadOptions(const Flags& flags) {
   options.device = flags.device;
   options.dtype = flags.dtype;
   options.threads = flags.threads;
-  options.max_sessions = flags.max_sessions;
+  options.slots = flags.slots;
   options.max_context_tokens = flags.max_context_tokens;
   options.history_tokens = flags.history_tokens;
   options.free_memory_bytes = HostMemory().free;
@@ -38,6 +38,9 @@ EngineOptions MakeEngineOptions(const Flags& flags) {
   EngineOptions options;
   options.max_queued_requests = flags.max_queued_requests;
   options.step_units = flags.step_units;
+  options.sessions.max_sessions = flags.max_sessions;
+  options.sessions.state_memory_bytes = flags.session_memory_bytes;
+  options.sessions.idle_time_to_live = flags.session_ttl;
   return options;
 }
 
@@ -92,6 +95,7 @@ absl::Status Daemon::Load() {
   served_.longest_token_bytes = LongestTokenBytes(served_.tokenizer);
   const ModelMemory memory = loaded_.model->memory();
   served_.session_cache_bytes = memory.session_cache_bytes;
+  served_.max_sessions = flags_.max_sessions;
   engine_ = Engine::Create(MakeEngineOptions(flags_), loaded_.model.get(),
                            loaded_.tokenizer.get(), loaded_.config.eos_token_id,
                            &listener_, &clock_, &logger_);

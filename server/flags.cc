@@ -45,14 +45,14 @@ std::string SetNumber(absl::string_view value, Flags* flags) {
   return "";
 }
 
-template <absl::Duration Flags::*member, int64_t least_ms>
+template <absl::Duration Flags::*member, int64_t least_ms, int64_t most = 86400>
 std::string SetSeconds(absl::string_view value, Flags* flags) {
   constexpr double kLeast = static_cast<double>(least_ms) / 1000;
   double seconds = 0;
   // Written so that NaN is refused, too.
   if (!absl::SimpleAtod(value, &seconds) ||
-      !(seconds >= kLeast && seconds <= 86400)) {
-    return absl::StrCat("seconds from ", kLeast, " to 86400");
+      !(seconds >= kLeast && seconds <= most)) {
+    return absl::StrCat("seconds from ", kLeast, " to ", most);
   }
   flags->*member = absl::Seconds(seconds);
   return "";
@@ -86,6 +86,7 @@ struct Spec {
   Setter set;
 };
 
+constexpr int32_t kDefaultSlots = 16;
 constexpr int64_t kMaxTokens = int64_t{1} << 24;
 
 constexpr Spec kSpecs[] = {
@@ -106,8 +107,9 @@ constexpr Spec kSpecs[] = {
      SetDtype},
     {"threads", "N", "CPU threads; 0 = as many as there are (0)",
      SetNumber<&Flags::threads, 0, 1024>},
-    {"max_sessions", "N", "slots: requests that run at once (16)",
-     SetNumber<&Flags::max_sessions, 1, 4096>},
+    {"slots", "N",
+     "requests that run at once; 0 = 16, or max_sessions where it is less (0)",
+     SetNumber<&Flags::slots, 0, 4096>},
     {"max_context_tokens", "N",
      "of one request, prompt and new tokens; 0 = "
      "2^20, or 2^17 where history grows (0)",
@@ -116,6 +118,14 @@ constexpr Spec kSpecs[] = {
      "of all requests together, where history grows; "
      "0 = 8192 a slot (0)",
      SetNumber<&Flags::history_tokens, 0, kMaxTokens * 4096>},
+    {"max_sessions", "N", "sessions that are kept, wherever (4096)",
+     SetNumber<&Flags::max_sessions, 1, 1000000>},
+    {"session_memory_bytes", "N",
+     "host memory for states of sessions that left their slots (1073741824)",
+     SetNumber<&Flags::session_memory_bytes, 0, int64_t{1} << 50>},
+    {"session_ttl_seconds", "S",
+     "until a session that nobody uses is deleted (86400)",
+     SetSeconds<&Flags::session_ttl, 1, 366 * 86400>},
     {"max_queued_requests", "N", "waiting for a slot; more are refused (256)",
      SetNumber<&Flags::max_queued_requests, 1, 1000000>},
     {"step_units", "MFLOP",
@@ -224,6 +234,8 @@ absl::StatusOr<Flags> ParseFlags(absl::Span<const std::string> args) {
     return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));
   }
   if (flags.model_name.empty()) flags.model_name = LastPart(flags.model);
+  if (flags.slots == 0)
+    flags.slots = std::min(kDefaultSlots, flags.max_sessions);
   return flags;
 }
 

@@ -23,10 +23,15 @@ struct Flags {
   // The device, and how much is set aside on it.
   std::string device = "auto";
   std::string dtype = "auto";
-  int32_t threads = 0;  // 0: as many as the process may use
-  int32_t max_sessions = 16;
+  int32_t threads = 0;             // 0: as many as the process may use
+  int32_t slots = 0;               // after ParseFlags: 1 to 4096
   int64_t max_context_tokens = 0;  // 0: by architecture
-  int64_t history_tokens = 0;      // 0: 8,192 a session
+  int64_t history_tokens = 0;      // 0: 8,192 a slot
+
+  // Sessions.
+  int32_t max_sessions = 4096;                      // in slots and elsewhere
+  int64_t session_memory_bytes = int64_t{1} << 30;  // of states beside slots
+  absl::Duration session_ttl = absl::Hours(24);     // without use
 
   // Limits.
   int32_t max_queued_requests = 256;

@@ -40,6 +40,7 @@ absl::Status GenerateCall::Submit(const grpc::CallbackServerContext& context,
       Request decoded,
       DecodeGenerate(message, *model_, services_.ids->NextSeed()));
   decoded.id = id_;
+  session_id_ = decoded.session_id;
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());
   return model_->engine->Submit(std::move(decoded), std::move(self));
 }
@@ -118,7 +119,8 @@ void GenerateCall::Pump() {
     case Next::kNothing:
       return;
     case Next::kStarted:
-      message_ = SerializeMessage(EncodeStarted(next.started, id_));
+      message_ =
+          SerializeMessage(EncodeStarted(next.started, id_, session_id_));
       StartWrite(&message_);
       return;
     case Next::kChunk:

@@ -44,10 +44,10 @@ Outcome OutcomeOfEnd(const RequestEnd& end) {
   switch (end.status.code()) {
     case absl::StatusCode::kCancelled:
       return Outcome::kCancelled;
-    case absl::StatusCode::kDeadlineExceeded:
-      return Outcome::kDeadline;
-    default:
+    case absl::StatusCode::kUnavailable:  // accepted, and given up
       return Outcome::kError;
+    default:
+      return OutcomeOfRefusal(end.status);
   }
 }
 

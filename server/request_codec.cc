@@ -14,13 +14,6 @@ namespace {
 
 constexpr int kMaxEchoedBytes = 64;
 
-absl::Status CheckModel(const std::string& name, const ServedModel& model) {
-  if (name.empty() || name == model.name) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat(
-      "model: '", absl::CHexEscape(name.substr(0, kMaxEchoedBytes)),
-      "' is not served here; '", model.name, "' is"));
-}
-
 absl::Status CheckHasTokenizer(absl::string_view field,
                                const ServedModel& model) {
   if (model.tokenizer != nullptr) return absl::OkStatus();
@@ -132,18 +125,20 @@ Stopping DecodeStopping(const v1::Stopping& wire) {
 
 }  // namespace
 
+absl::Status CheckModel(const std::string& name, const ServedModel& model) {
+  if (name.empty() || name == model.name) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat(
+      "model: '", absl::CHexEscape(name.substr(0, kMaxEchoedBytes)),
+      "' is not served here; '", model.name, "' is"));
+}
+
 absl::StatusOr<Request> DecodeGenerate(const v1::GenerateRequest& message,
                                        const ServedModel& model,
                                        uint64_t fresh_seed) {
   TLIN_RETURN_IF_ERROR(CheckModel(message.model(), model));
-  if (!message.session_id().empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        "session_id: there is no session '",
-        absl::CHexEscape(message.session_id().substr(0, kMaxEchoedBytes)),
-        "'"));
-  }
   Request request;
   request.kind = Request::Kind::kGenerate;
+  request.session_id = message.session_id();
   request.sampling = DecodeSampling(message.sampling(), fresh_seed);
   request.stopping = DecodeStopping(message.stopping());
   request.output.logprobs = message.output().logprobs();
@@ -223,7 +218,8 @@ absl::StatusOr<v1::Model> DescribeModel(const v1::GetModelRequest& message,
   wire.set_has_tokenizer(model.tokenizer != nullptr);
   if (config.eos_token_id) wire.set_eos_token_id(*config.eos_token_id);
   wire.set_max_context_tokens(model.info.max_context_tokens);
-  wire.set_max_sessions(model.info.slots);
+  wire.set_max_sessions(model.max_sessions);
+  wire.set_slots(model.info.slots);
   wire.set_session_cache_bytes(model.session_cache_bytes);
   return wire;
 }

@@ -20,6 +20,9 @@
 
 namespace tlin {
 
+// NOT_FOUND for another model's name; empty is the one that is served.
+absl::Status CheckModel(const std::string& name, const ServedModel& model);
+
 // `fresh_seed` stands in where the caller gave none. The request's id and
 // deadline are the caller's to fill in.
 absl::StatusOr<Request> DecodeGenerate(const v1::GenerateRequest& message,

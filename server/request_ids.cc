@@ -1,5 +1,7 @@
 #include "server/request_ids.h"
 
+#include <random>
+
 #include "absl/strings/str_cat.h"
 
 namespace tlin {
@@ -13,6 +15,15 @@ RequestIds::RequestIds() {
 std::string RequestIds::NextId() {
   absl::MutexLock lock(&mutex_);
   return absl::StrCat(prefix_, ++count_);
+}
+
+std::string RequestIds::NextSecret() {
+  std::random_device random;  // the system's
+  std::string secret;
+  for (int i = 0; i < 4; ++i) {
+    absl::StrAppend(&secret, absl::Hex(random(), absl::kZeroPad8));
+  }
+  return secret;
 }
 
 uint64_t RequestIds::NextSeed() {

@@ -19,6 +19,8 @@ class RequestIds {
   // Unique in this process, and in all likelihood among replicas:
   // "5f0c9a3b-17".
   std::string NextId() ABSL_LOCKS_EXCLUDED(mutex_);
+  // 128 random bits in hexadecimal, which nobody guesses.
+  std::string NextSecret();
   // For requests that bring no seed.
   uint64_t NextSeed() ABSL_LOCKS_EXCLUDED(mutex_);
 

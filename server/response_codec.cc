@@ -36,10 +36,12 @@ void EncodeLogprobs(const TokenLogprobs& logprobs, v1::TokenLogprobs* wire) {
 }  // namespace
 
 v1::GenerateResponse EncodeStarted(const Started& started,
-                                   const std::string& request_id) {
+                                   const std::string& request_id,
+                                   const std::string& session_id) {
   v1::GenerateResponse response;
   v1::Started* wire = response.mutable_started();
   wire->set_request_id(request_id);
+  wire->set_session_id(session_id);
   wire->set_prompt_tokens(started.prompt_tokens);
   wire->set_cached_tokens(started.cached_tokens);
   wire->set_seed(started.seed);

@@ -11,8 +11,10 @@
 
 namespace tlin {
 
+// `session_id` is empty where there is none.
 v1::GenerateResponse EncodeStarted(const Started& started,
-                                   const std::string& request_id);
+                                   const std::string& request_id,
+                                   const std::string& session_id);
 v1::GenerateResponse EncodeChunk(const Chunk& chunk);
 v1::GenerateResponse EncodeFinished(const Finished& finished);
 

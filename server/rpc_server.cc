@@ -13,6 +13,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "server/generation_service.h"
+#include "server/session_service.h"
 
 namespace tlin {
 namespace {
@@ -63,6 +64,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
                            &server->port_);
   builder.RegisterService(server->service_.get());
+  builder.RegisterService(server->session_service_.get());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) {
     return absl::UnavailableError(
@@ -85,6 +87,7 @@ RpcServer::RpcServer(const RpcServerOptions& options, Clock* clock,
   services.max_message_bytes = options.max_message_bytes;
   services.log_requests = options.log_requests;
   service_ = std::make_unique<GenerationService>(services);
+  session_service_ = std::make_unique<SessionService>(services);
 }
 
 RpcServer::~RpcServer() {
@@ -93,6 +96,7 @@ RpcServer::~RpcServer() {
 
 void RpcServer::SetModel(const ServedModel* model) {
   service_->SetModel(model);
+  session_service_->SetModel(model);
 }
 
 void RpcServer::SetReady(bool ready) {

@@ -1,4 +1,4 @@
-// The gRPC port: the Generation service, health, reflection, limits.
+// The gRPC port: the services, health, reflection, limits.
 #ifndef TLIN_SERVER_RPC_SERVER_H_
 #define TLIN_SERVER_RPC_SERVER_H_
 
@@ -17,6 +17,7 @@ class Server;
 namespace tlin {
 
 class GenerationService;
+class SessionService;
 
 struct RpcServerOptions {
   std::string listen;  // HOST:PORT; port 0 takes a free one
@@ -44,8 +45,8 @@ class RpcServer {
   void SetModel(const ServedModel* model);
   void SetReady(bool ready);
 
-  // True: every Generate and Score call is done, down to its last byte handed
-  // to the transport.
+  // True: every call that the engine has part in is done, down to its last byte
+  // handed to the transport.
   bool WaitForCalls(absl::Duration timeout);
   // Takes no new connections, cuts off after `grace` what still runs (health
   // watches do), and waits for that.
@@ -60,6 +61,7 @@ class RpcServer {
   RequestIds ids_;
   CallsInFlight calls_;
   std::unique_ptr<GenerationService> service_;
+  std::unique_ptr<SessionService> session_service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

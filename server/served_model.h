@@ -17,6 +17,7 @@ struct ServedModel {
   ModelInfo info;
   ModelConfig config;
   int64_t session_cache_bytes = 0;       // of one session; constant
+  int32_t max_sessions = 0;              // that are kept, wherever
   const Tokenizer* tokenizer = nullptr;  // null: token ids only; borrowed
   // Of any one token; bounds below how many tokens a text has.
   int64_t longest_token_bytes = 0;

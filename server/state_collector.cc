@@ -94,6 +94,17 @@ void StateCollector::CollectEngine(Families* families) const {
                   std::max(Ratio(state.slots_used, info_.slots),
                            Ratio(state.history_bytes_used, memory_.history)),
                   model);
+  families->Begin("tlin_sessions",
+                  "Sessions: a request waits or runs on it, its state is in a "
+                  "slot, or elsewhere.");
+  const std::pair<const char*, int64_t> sessions[] = {
+      {"active", state.sessions_active},
+      {"idle", state.sessions_idle},
+      {"stored", state.sessions_stored}};
+  for (const auto& [name, count] : sessions) {
+    families->Add(static_cast<double>(count),
+                  {{"model", model_}, {"state", name}});
+  }
   families->Begin(
       "tlin_preemptions_total",
       "Sequences that lost their slot before their end: none, ever.",
@@ -114,7 +125,8 @@ void StateCollector::CollectMemory(Families* families) const {
       {"session_cache", memory_.session_cache},
       {"history", memory_.history},
       {"workspace", memory_.workspace},
-      {"host_tokens", state.host_token_bytes}};
+      {"host_tokens", state.host_token_bytes},
+      {"host_states", state.host_state_bytes}};
   for (const auto& [pool, bytes] : pools) {
     families->Add(static_cast<double>(bytes),
                   {{"model", model_}, {"pool", pool}});

@@ -160,6 +160,12 @@ class Backend {
                              absl::Span<const int32_t> row_indices,
                              float* logits) = 0;
 
+  // The filled rows of a block to host memory and back, KvRowsBytes of them:
+  // keys [rows, n_embd], then values [rows, n_embd], in the backend's dtype.
+  // The order is the same on every device, so that a state can move.
+  virtual void ReadKv(const KvBlock& block, std::byte* host) = 0;
+  virtual void WriteKv(const std::byte* host, const KvBlock& block) = 0;
+
   // Copies within device memory; the ranges do not overlap.
   virtual void Copy(const void* from, void* to, int64_t bytes) = 0;
 

@@ -26,6 +26,12 @@ constexpr int64_t KvBlockBytes(int64_t capacity, int64_t n_embd, DType dtype) {
   return (bytes + 63) / 64 * 64;
 }
 
+// Bytes of keys and values of `rows` rows, each n_embd wide, with nothing
+// between them.
+constexpr int64_t KvRowsBytes(int64_t rows, int64_t n_embd, DType dtype) {
+  return rows * 2 * n_embd * DTypeBytes(dtype);
+}
+
 // Non-owning view. `rows` of `capacity` are filled.
 struct KvBlock {
   std::byte* data = nullptr;  // device memory

@@ -114,6 +114,12 @@ int64_t ModelConfig::HistoryWindow(int64_t history_tokens) const {
   return static_cast<int64_t>((rows + 7) / 8) * 8;
 }
 
+int64_t ModelConfig::CompressedRows(int64_t history_tokens) const {
+  if (!has_windows()) return 0;
+  return std::min(std::max<int64_t>(HistoryWindow(history_tokens), 1),
+                  history_tokens);
+}
+
 int32_t ModelConfig::layers() const {
   return has_windows() ? n_block * block_depth : n_layer;
 }

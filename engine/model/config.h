@@ -39,6 +39,9 @@ struct ModelConfig {
   // W_oh for a history of `history_tokens` (MODEL: "auto" depends on it), not
   // bounded by the history itself. 0 for the transformer.
   int64_t HistoryWindow(int64_t history_tokens) const;
+  // Rows of a compressed history: W_oh, or as many tokens as there are. 0
+  // without history, and for the transformer.
+  int64_t CompressedRows(int64_t history_tokens) const;
 
   // Layers with weights of their own: n_block * block_depth, or n_layer.
   int32_t layers() const;

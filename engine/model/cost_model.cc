@@ -56,6 +56,19 @@ int64_t HistoryPages(const ModelConfig& config, int64_t max_tokens) {
   return (max_tokens + kTileRows - 1) / kTileRows;
 }
 
+int64_t SavedStateBytes(const ModelConfig& config, DType dtype,
+                        int64_t history_tokens, int64_t window_tokens) {
+  int64_t rows = config.layers() * window_tokens;
+  if (config.has_windows()) {
+    rows += (config.layers() - config.n_block) *
+            config.CompressedRows(history_tokens);
+    if (config.architecture == Architecture::kTLinFormer) {
+      rows += config.n_block * history_tokens;
+    }
+  }
+  return KvRowsBytes(rows, config.n_embd, dtype);
+}
+
 int64_t WeightBytes(const ModelConfig& config, DType dtype) {
   return config.ParameterCount() * DTypeBytes(dtype);
 }

@@ -28,6 +28,11 @@ int64_t HistoryPageBytes(const ModelConfig& config, DType dtype);
 // Pages of a sequence of up to `max_tokens` in all.
 int64_t HistoryPages(const ModelConfig& config, int64_t max_tokens);
 
+// A state in host memory: the rows that are filled, and nothing else.
+// REQUIRES: an extent that a sequence can have (ModelRunner::StateBytes).
+int64_t SavedStateBytes(const ModelConfig& config, DType dtype,
+                        int64_t history_tokens, int64_t window_tokens);
+
 // Weights as published, each once.
 int64_t WeightBytes(const ModelConfig& config, DType dtype);
 

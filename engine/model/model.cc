@@ -146,8 +146,8 @@ ModelMemory Model::memory() const {
   return memory;
 }
 
-bool Model::CanOpen(int64_t max_tokens) const {
-  return cache_->CanReserve(max_tokens);
+bool Model::CanOpen(int64_t max_tokens, absl::Span<const SlotId> closed) const {
+  return cache_->CanReserve(max_tokens, closed);
 }
 
 bool Model::CouldEverOpen(int64_t max_tokens) const {
@@ -160,6 +160,11 @@ void Model::Open(SlotId slot, int64_t max_tokens) {
   slots_[slot].open = true;
 }
 
+void Model::Resize(SlotId slot, int64_t max_tokens) {
+  TLIN_CHECK(slots_[slot].open && max_tokens >= Extent(slot).tokens());
+  cache_->Reserve(slot, max_tokens);
+}
+
 void Model::Close(SlotId slot) {
   TLIN_CHECK(slots_[slot].open);
   if (slots_[slot].sync.has_value()) {
@@ -169,8 +174,8 @@ void Model::Close(SlotId slot) {
   slots_[slot] = Slot();
 }
 
-int32_t Model::WindowTokens(SlotId slot) const {
-  return slots_[slot].window_tokens;
+StateExtent Model::Extent(SlotId slot) const {
+  return {slots_[slot].history_tokens, slots_[slot].window_tokens};
 }
 
 void Model::BeginSync(SlotId slot, absl::Span<const TokenId> history) {

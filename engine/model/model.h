@@ -42,11 +42,17 @@ class Model final : public ModelRunner {
 
   const ModelInfo& info() const override { return info_; }
   ModelMemory memory() const override;
-  bool CanOpen(int64_t max_tokens) const override;
+  bool CanOpen(int64_t max_tokens,
+               absl::Span<const SlotId> closed = {}) const override;
   bool CouldEverOpen(int64_t max_tokens) const override;
   void Open(SlotId slot, int64_t max_tokens) override;
+  void Resize(SlotId slot, int64_t max_tokens) override;
   void Close(SlotId slot) override;
-  int32_t WindowTokens(SlotId slot) const override;
+  StateExtent Extent(SlotId slot) const override;
+  absl::StatusOr<int64_t> StateBytes(const StateExtent& extent) const override;
+  absl::Status SaveState(SlotId slot, absl::Span<std::byte> state) override;
+  absl::Status LoadState(SlotId slot, const StateExtent& extent,
+                         absl::Span<const std::byte> state) override;
   void BeginSync(SlotId slot, absl::Span<const TokenId> history) override;
   int64_t SyncUnitsLeft(SlotId slot) const override;
   int32_t syncs_in_flight() const override;
@@ -88,6 +94,12 @@ class Model final : public ModelRunner {
   void PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer);
   void PlaceWindow(const WindowRows& part, int32_t layer, int32_t first_row,
                    size_t index);
+
+  // state_transfer.cc
+  // visit(block) for all that a slot of this extent holds, in order of the
+  // bytes of a state.
+  template <class Visit>
+  void ForEachBlock(SlotId slot, const StateExtent& extent, const Visit& visit);
 
   // sync.cc
   void RunSlice(const SyncSlice& slice);

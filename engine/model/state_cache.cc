@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<StateCache>> StateCache::Create(
   auto slot_memory = backend->Allocate(slots_bytes);
   if (!slot_memory.ok()) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("--max_sessions: no memory for ", slots, " slots of ",
+        absl::StrCat("--slots: no memory for ", slots, " slots of ",
                      cache->slot_bytes_, " bytes"));
   }
   cache->slot_memory_ = *std::move(slot_memory);
@@ -58,9 +58,11 @@ int64_t StateCache::pages_used_bytes() const {
          page_block_bytes_;
 }
 
-bool StateCache::CanReserve(int64_t max_tokens) const {
-  return HistoryPages(config_, max_tokens) <=
-         static_cast<int64_t>(free_pages_.size());
+bool StateCache::CanReserve(int64_t max_tokens,
+                            absl::Span<const SlotId> released) const {
+  size_t pages = free_pages_.size();
+  for (const SlotId slot : released) pages += slot_page_ids_[slot].size();
+  return HistoryPages(config_, max_tokens) <= static_cast<int64_t>(pages);
 }
 
 bool StateCache::CouldEverReserve(int64_t max_tokens) const {
@@ -68,21 +70,34 @@ bool StateCache::CouldEverReserve(int64_t max_tokens) const {
 }
 
 void StateCache::Reserve(SlotId slot, int64_t max_tokens) {
-  TLIN_CHECK(CanReserve(max_tokens));
-  TLIN_CHECK(slot_page_ids_[slot].empty());
-  const int64_t count = HistoryPages(config_, max_tokens);
-  for (int64_t i = 0; i < count; ++i) {
-    slot_page_ids_[slot].push_back(free_pages_.back());
+  TLIN_CHECK(CanReserve(max_tokens, {slot}));
+  const auto count = static_cast<size_t>(HistoryPages(config_, max_tokens));
+  std::vector<int32_t>& ids = slot_page_ids_[slot];
+  const size_t before = ids.size();
+  if (count == before) return;
+  while (ids.size() > count) {
+    free_pages_.push_back(ids.back());
+    ids.pop_back();
+  }
+  while (ids.size() < count) {
+    ids.push_back(free_pages_.back());
     free_pages_.pop_back();
   }
+  std::vector<KvBlock> pages;
+  pages.reserve(growing_layers_ * count);
   for (int32_t layer = 0; layer < growing_layers_; ++layer) {
-    for (const int32_t page : slot_page_ids_[slot]) {
+    for (size_t i = 0; i < count; ++i) {
+      if (i < before) {
+        pages.push_back(slot_pages_[slot][layer * before + i]);
+        continue;
+      }
       std::byte* const data =
           page_memory_->data() +
-          (int64_t{page} * growing_layers_ + layer) * page_block_bytes_;
-      slot_pages_[slot].push_back({data, kTileRows, 0});
+          (int64_t{ids[i]} * growing_layers_ + layer) * page_block_bytes_;
+      pages.push_back({data, kTileRows, 0});
     }
   }
+  slot_pages_[slot] = std::move(pages);
 }
 
 void StateCache::Release(SlotId slot) {

@@ -34,9 +34,12 @@ class StateCache {
   int64_t pages_bytes() const;
   int64_t pages_used_bytes() const;
 
-  bool CanReserve(int64_t max_tokens) const;
+  // With the pages that the slots in `released` have.
+  bool CanReserve(int64_t max_tokens, absl::Span<const SlotId> released) const;
   bool CouldEverReserve(int64_t max_tokens) const;
-  // REQUIRES: CanReserve(max_tokens); the slot has no pages.
+  // The slot's pages become as many as `max_tokens` take; those that it had
+  // stay, the last ones are given back where they are too many.
+  // REQUIRES: CanReserve(max_tokens, {slot}).
   void Reserve(SlotId slot, int64_t max_tokens);
   void Release(SlotId slot);
 

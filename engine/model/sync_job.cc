@@ -11,9 +11,7 @@ SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
                  int64_t kept_tokens)
     : config_(config),
       history_tokens_(history_tokens),
-      queries_(
-          std::min(std::max<int64_t>(config.HistoryWindow(history_tokens), 1),
-                   history_tokens)),
+      queries_(config.CompressedRows(history_tokens)),
       kept_tokens_(kept_tokens) {
   TLIN_CHECK(config.has_windows() && history_tokens >= 1);
   SetTile(SyncStep::Stage::kQueries, first_query());

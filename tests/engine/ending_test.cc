@@ -89,7 +89,7 @@ class EndingTest : public ::testing::TestWithParam<std::tuple<Phase, Way>> {
           if (syncing && i > 2) return;
           break;
         case Phase::kFilling:
-          if (!syncing && harness_.model.WindowTokens(0) >= 8) return;
+          if (!syncing && harness_.model.Extent(0).window_tokens >= 8) return;
           break;
         case Phase::kDecoding:
           if (!syncing && tokens >= 2) return;
@@ -103,7 +103,7 @@ class EndingTest : public ::testing::TestWithParam<std::tuple<Phase, Way>> {
   }
 
   void EndBy(Way way) {
-    std::vector<Ticket> none;
+    Inbox::Mail none;
     switch (way) {
       case Way::kCancel:
         harness_.inbox.Cancel("it");

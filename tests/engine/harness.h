@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
 #include "engine/engine_loop.h"
 #include "engine/inbox.h"
 #include "engine/random.h"
@@ -60,10 +61,24 @@ class Harness {
   }
 
   void Step() {
-    std::vector<Ticket> tickets;
-    inbox.Take(/*busy=*/true, &tickets);
-    loop.Step(&tickets);
+    Inbox::Mail mail;
+    inbox.Take(/*busy=*/true, &mail);
+    loop.Step(&mail);
     clock.Advance(absl::Milliseconds(1));
+  }
+
+  // Runs it between two steps.
+  void WithSessions(Inbox::Command command) {
+    TLIN_CHECK(inbox.Post(std::move(command)).ok());
+    Step();
+  }
+  // What `command` returns of the sessions.
+  template <class Command>
+  auto Ask(Command command) {
+    std::optional<decltype(command(std::declval<Sessions&>()))> answer;
+    WithSessions(
+        [&](Sessions& sessions) { answer.emplace(command(sessions)); });
+    return *std::move(answer);
   }
 
   // False where work is left after `steps`.

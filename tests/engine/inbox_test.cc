@@ -29,9 +29,9 @@ class InboxTest : public ::testing::Test {
     return inbox_.Submit(Named(id), std::make_shared<RecordingSink>());
   }
   std::vector<Ticket> Take() {
-    std::vector<Ticket> tickets;
-    inbox_.Take(/*busy=*/true, &tickets);
-    return tickets;
+    Inbox::Mail mail;
+    inbox_.Take(/*busy=*/true, &mail);
+    return std::move(mail.tickets);
   }
 
   FakeClock clock_;
@@ -85,9 +85,9 @@ TEST_F(InboxTest, DrainRefusesAndIdleIsAfterTheLastEnd) {
 TEST_F(InboxTest, StopEndsTheWaitAndHandsOverWhatIsThere) {
   EXPECT_TRUE(Submit("a").ok());
   inbox_.Stop();
-  std::vector<Ticket> tickets;
-  EXPECT_FALSE(inbox_.Take(/*busy=*/false, &tickets));
-  EXPECT_THAT(tickets, SizeIs(1));
+  Inbox::Mail mail;
+  EXPECT_FALSE(inbox_.Take(/*busy=*/false, &mail));
+  EXPECT_THAT(mail.tickets, SizeIs(1));
   EXPECT_TRUE(absl::IsUnavailable(Submit("b")));
 }
 
@@ -106,11 +106,11 @@ TEST_F(InboxTest, ATurnOfTheLoopIsProgressAndIdleNeedsNone) {
 }
 
 TEST_F(InboxTest, WakesTheLoop) {
-  std::vector<Ticket> tickets;
-  std::thread loop([&] { inbox_.Take(/*busy=*/false, &tickets); });
+  Inbox::Mail mail;
+  std::thread loop([&] { inbox_.Take(/*busy=*/false, &mail); });
   EXPECT_TRUE(Submit("a").ok());
   loop.join();
-  EXPECT_THAT(tickets, SizeIs(1));
+  EXPECT_THAT(mail.tickets, SizeIs(1));
 }
 
 }  // namespace

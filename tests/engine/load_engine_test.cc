@@ -38,7 +38,7 @@ class LoadModelTest : public ::testing::Test {
              directory_);
     options_.model_directory = directory_.string();
     options_.threads = 1;
-    options_.max_sessions = 2;
+    options_.slots = 2;
     options_.dtype = "f32";
   }
   ~LoadModelTest() override { fs::remove_all(directory_); }
@@ -135,9 +135,9 @@ TEST_F(LoadModelTest, AnAbsurdConfigTakesNoMemory) {
 }
 
 TEST_F(LoadModelTest, FlagsAreNamed) {
-  options_.max_sessions = 0;
-  ExpectFault(absl::StatusCode::kInvalidArgument, "--max_sessions=0", "4096");
-  options_.max_sessions = 1;
+  options_.slots = 0;
+  ExpectFault(absl::StatusCode::kInvalidArgument, "--slots=0", "4096");
+  options_.slots = 1;
   options_.max_context_tokens = int64_t{1} << 40;
   ExpectFault(absl::StatusCode::kInvalidArgument, "--max_context_tokens=", "");
   options_.max_context_tokens = 0;
@@ -151,7 +151,7 @@ TEST_F(LoadModelTest, FlagsAreNamed) {
 TEST_F(LoadModelTest, MoreThanTheMemoryThatIsFreeIsRefused) {
   const ModelMemory memory = LoadModel(options_)->model->memory();
   options_.free_memory_bytes = memory.session_cache;
-  ExpectFault(absl::StatusCode::kResourceExhausted, "--max_sessions",
+  ExpectFault(absl::StatusCode::kResourceExhausted, "--slots",
               absl::StrCat("2 slots of ", memory.session_cache_bytes));
   options_.free_memory_bytes += memory.weights;
   EXPECT_TRUE(LoadModel(options_).ok());
@@ -165,7 +165,7 @@ TEST(LoadModelsTest, AllDemoModelsLoad) {
     options.model_directory =
         absl::StrCat(TLIN_SOURCE_DIR, "/deploy/models/", name);
     options.threads = 1;
-    options.max_sessions = 1;
+    options.slots = 1;
     options.max_context_tokens = 1024;
     options.history_tokens = 1024;
     const auto loaded = LoadModel(options);

@@ -25,7 +25,7 @@ class ModelLoop {
             EngineListener* listener, const Tokenizer* tokenizer = nullptr)
       : model_(MakeSeededModel(config, 1, Options(), dtype)),
         inbox_(64, &clock_),
-        loop_({64, step_units, 0}, model_.get(), tokenizer, std::nullopt,
+        loop_({64, step_units, 0, {}}, model_.get(), tokenizer, std::nullopt,
               listener, &clock_, &logger_, &inbox_) {}
 
   static ModelOptions Options() {
@@ -41,8 +41,8 @@ class ModelLoop {
   }
 
   void Step() {
-    inbox_.Take(/*busy=*/true, &tickets_);
-    loop_.Step(&tickets_);
+    inbox_.Take(/*busy=*/true, &mail_);
+    loop_.Step(&mail_);
   }
   bool busy() const { return loop_.busy(); }
   const Model& model() const { return *model_; }
@@ -53,7 +53,7 @@ class ModelLoop {
   const std::unique_ptr<Model> model_;
   Inbox inbox_;
   EngineLoop loop_;
-  std::vector<Ticket> tickets_;
+  Inbox::Mail mail_;
 };
 
 // A small model of each kind, its windows shorter than most prompts.

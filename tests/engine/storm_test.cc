@@ -138,9 +138,9 @@ class Storm {
 
   void Stop() {
     harness_.inbox.Stop();
-    std::vector<Ticket> tickets;
-    EXPECT_FALSE(harness_.inbox.Take(true, &tickets));
-    harness_.loop.EndAll(&tickets, absl::UnavailableError("the engine stops"));
+    Inbox::Mail mail;
+    EXPECT_FALSE(harness_.inbox.Take(true, &mail));
+    harness_.loop.EndAll(&mail, absl::UnavailableError("the engine stops"));
   }
 
   void ExpectNothingHeld() {

@@ -162,11 +162,13 @@ TEST(ValidateTest, NewTokensAreCutWhereTheContextEnds) {
   Request request = Good();
   request.stopping.max_new_tokens = std::numeric_limits<int32_t>::max();
   EXPECT_TRUE(ValidateRequest(request, Limits()).ok());
-  EXPECT_EQ(MaxTokensOf(request, 1000), 1000);
+  EXPECT_EQ(MaxTokensOf(request, 0, 1000), 1000);
   request.stopping.max_new_tokens = 7;
-  EXPECT_EQ(MaxTokensOf(request, 1000), 10);
+  EXPECT_EQ(MaxTokensOf(request, 0, 1000), 10);
+  EXPECT_EQ(MaxTokensOf(request, 500, 1000), 510);
+  EXPECT_EQ(MaxTokensOf(request, 992, 1000), 1000);
   request.kind = Request::Kind::kScore;
-  EXPECT_EQ(MaxTokensOf(request, 1000), 3);
+  EXPECT_EQ(MaxTokensOf(request, 0, 1000), 3);
 }
 
 }  // namespace

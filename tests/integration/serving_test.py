@@ -20,7 +20,7 @@ METRICS = {
         "tlin_step_duration_seconds", "tlin_batch_rows"), "histogram"),
     **dict.fromkeys((
         "tlin_requests_running", "tlin_requests_waiting", "tlin_oldest_waiting_seconds",
-        "tlin_seconds_since_last_step", "tlin_slots", "tlin_slots_used", "tlin_slots_high_water",
+        "tlin_seconds_since_last_step", "tlin_sessions", "tlin_slots", "tlin_slots_used", "tlin_slots_high_water",
         "tlin_session_cache_bytes", "tlin_cache_usage_ratio", "tlin_memory_bytes",
         "tlin_device_memory_bytes", "process_resident_memory_bytes", "tlin_draining",
         "tlin_build_info"), "gauge")}
@@ -151,7 +151,7 @@ class DemoModel:
         self.assertEqual((model.name, model.architecture), (self.name, DEMOS[self.name]))
         self.assertEqual((model.vocab_size, model.n_embd, model.n_head), (2048, 192, 6))
         self.assertTrue(model.has_tokenizer)
-        self.assertEqual(model.max_sessions, 16)
+        self.assertEqual((model.slots, model.max_sessions), (16, 4096))
         scrape = self.daemon.scrape()
         self.assertEqual(model.session_cache_bytes, scrape["tlin_session_cache_bytes"])
         self.assertEqual(scrape["tlin_build_info", f"architecture={model.architecture}",

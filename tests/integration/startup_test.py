@@ -146,9 +146,9 @@ class UnusableModelTest(unittest.TestCase):
             config = {**tiny_model.TINY, "history_window": window, "generation_window": window}
             model = tiny_model.write(scratch_path("model"), config)
             said = fails(f"--model={model}", "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
-                         f"--max_sessions={sessions}", "--dtype=bf16", code=1)
+                         f"--slots={sessions}", "--dtype=bf16", code=1)
             self.assertIn(f"{sessions} slots", said)
-            self.assertIn("--max_sessions", said)
+            self.assertIn("--slots", said)
             self.assertIn("free", said)
 
 

@@ -107,14 +107,14 @@ TEST_P(ModelPropertiesTest, ARowIsTheSameAloneAndAmong32Others) {
       const int64_t fed = slot == 7 ? common : 1 + slot % common;
       sequences.back()->Feed(absl::MakeConstSpan(tokens_).first(fed));
       if (slot != 7 && config_.has_windows() &&
-          model->WindowTokens(slot) == config_.generation_window) {
+          model->Extent(slot).window_tokens == config_.generation_window) {
         continue;  // would have to sync first
       }
       plan.decode.push_back({slot, absl::MakeConstSpan(&tokens_[fed], 1),
                              WindowRows::Logits::kLast});
     }
     if (config_.has_windows() &&
-        model->WindowTokens(7) == config_.generation_window) {
+        model->Extent(7).window_tokens == config_.generation_window) {
       continue;
     }
     LogitRows logits;
@@ -236,7 +236,7 @@ TEST(ModelMemoryTest, ASyncIsDroppedInTheMiddle) {
   model->Close(3);
   EXPECT_EQ(model->syncs_in_flight(), 0);
   model->Open(3, 2000);
-  EXPECT_EQ(model->WindowTokens(3), 0);
+  EXPECT_EQ(model->Extent(3).window_tokens, 0);
   model->Close(3);
 }
 

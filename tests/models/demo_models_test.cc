@@ -40,7 +40,7 @@ double Perplexity(const std::string& name, const std::string& dtype,
   options.model_directory = SourcePath("deploy/models/" + name);
   options.device = "cpu";
   options.dtype = dtype;
-  options.max_sessions = 1;
+  options.slots = 1;
   options.max_context_tokens = kLength;
   const auto loaded = LoadModel(options);
   if (!loaded.ok()) {

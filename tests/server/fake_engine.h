@@ -38,6 +38,9 @@ class FakeEngine final : public Engine {
   void Start() override {}
   absl::Status Submit(Request request,
                       std::shared_ptr<TokenSink> sink) override;
+  absl::Status WithSessions(absl::AnyInvocable<void(Sessions&)>) override {
+    return absl::UnavailableError("a fake engine has no sessions");
+  }
   void Cancel(absl::string_view request_id) override;
   void BeginDrain() override;
   bool WaitUntilIdle(absl::Duration) override { return true; }

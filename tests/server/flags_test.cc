@@ -21,6 +21,14 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags->metrics_listen, "127.0.0.1:9464");
   EXPECT_EQ(flags->max_message_bytes, 16 << 20);
   EXPECT_TRUE(flags->log_requests);
+  EXPECT_EQ(flags->slots, 16);
+  EXPECT_EQ(flags->max_sessions, 4096);
+}
+
+TEST(FlagsTest, SlotsAreAtMostTheSessionsWhereTheyAreNotGiven) {
+  EXPECT_EQ(ParseFlags({"--model=m", "--max_sessions=3"})->slots, 3);
+  EXPECT_EQ(ParseFlags({"--model=m", "--max_sessions=100"})->slots, 16);
+  EXPECT_EQ(ParseFlags({"--model=m", "--slots=40"})->slots, 40);
 }
 
 TEST(FlagsTest, BothSpellingsAndSwitches) {
@@ -85,7 +93,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{{"--model=m", "--device=cuda:x"}, "auto, cpu or cuda:N"},
         BadCase{{"--model=m", "--dtype=f16"}, "--dtype=f16: want auto, f32"},
         BadCase{{"--model=m", "--max_sessions=0"},
-                "--max_sessions=0: want a whole number from 1 to 4096"},
+                "--max_sessions=0: want a whole number from 1 to 1000000"},
+        BadCase{{"--model=m", "--slots=4097"},
+                "--slots=4097: want a whole number from 0 to 4096"},
+        BadCase{{"--model=m", "--session_ttl_seconds=0"},
+                "--session_ttl_seconds=0: want seconds from 0.001 to 31622400"},
         BadCase{{"--model=m", "--max_sessions=many"}, "--max_sessions=many"},
         BadCase{{"--model=m", "--max_context_tokens=-1"},
                 "--max_context_tokens=-1"},

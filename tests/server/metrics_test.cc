@@ -128,6 +128,7 @@ TEST_F(MetricsTest, EveryPromisedMetricIsThereWithTypeHelpAndLabels) {
       {"tlin_session_cache_bytes", "gauge"},
       {"tlin_cache_usage_ratio", "gauge"},
       {"tlin_memory_bytes", "gauge"},
+      {"tlin_sessions", "gauge"},
       {"tlin_preemptions_total", "counter"}};
   const std::pair<const char*, const char*> process_metrics[] = {
       {"tlin_device_memory_bytes", "gauge"},

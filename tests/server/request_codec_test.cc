@@ -126,7 +126,7 @@ TEST_F(RequestCodecTest, FaultsOfTheInputNameTheirField) {
               Code::kInvalidArgument, "token_ids.ids[1] is -1");
 }
 
-TEST_F(RequestCodecTest, UnknownModelsAndSessionsAreNotFound) {
+TEST_F(RequestCodecTest, UnknownModelsAreNotFound) {
   v1::GenerateRequest message;
   message.set_text("a");
   message.set_model("other\n");
@@ -134,8 +134,7 @@ TEST_F(RequestCodecTest, UnknownModelsAndSessionsAreNotFound) {
               absl::StatusCode::kNotFound, "model: 'other\\n' is not served");
   message.set_model("letters");
   message.set_session_id("s-1");
-  ExpectFault(DecodeGenerate(message, model_, 0).status(),
-              absl::StatusCode::kNotFound, "session_id: ");
+  EXPECT_EQ(DecodeGenerate(message, model_, 0)->session_id, "s-1");
 }
 
 TEST_F(RequestCodecTest, TextWithoutTokenizerIsAFailedPrecondition) {
@@ -198,7 +197,8 @@ TEST_F(RequestCodecTest, TheModelDescribesItself) {
   EXPECT_TRUE(wire->has_tokenizer());
   EXPECT_EQ(wire->eos_token_id(), 27);
   EXPECT_EQ(wire->max_context_tokens(), 4096);
-  EXPECT_EQ(wire->max_sessions(), 4);
+  EXPECT_EQ(wire->max_sessions(), 100);
+  EXPECT_EQ(wire->slots(), 4);
   EXPECT_EQ(wire->session_cache_bytes(), 4711);
   EXPECT_FALSE(DescribeModel({}, bare_)->has_tokenizer());
 }

@@ -12,7 +12,9 @@ namespace {
 using ::testing::ElementsAre;
 
 TEST(ResponseCodecTest, Started) {
-  const v1::GenerateResponse wire = EncodeStarted({12, 4, 1ull << 63}, "r-1");
+  const v1::GenerateResponse wire =
+      EncodeStarted({12, 4, 1ull << 63}, "r-1", "s-1");
+  EXPECT_EQ(wire.started().session_id(), "s-1");
   EXPECT_EQ(wire.started().request_id(), "r-1");
   EXPECT_EQ(wire.started().prompt_tokens(), 12);
   EXPECT_EQ(wire.started().cached_tokens(), 4);

@@ -33,6 +33,7 @@ ServedModel LettersModel(const Tokenizer* tokenizer, Engine* engine) {
   model.config.generation_window = 8;
   model.config.eos_token_id = 27;
   model.session_cache_bytes = 4711;
+  model.max_sessions = 100;
   model.tokenizer = tokenizer;
   model.longest_token_bytes = LongestTokenBytes(tokenizer);
   model.engine = engine;

@@ -72,12 +72,28 @@ std::vector<std::vector<float>> SequenceDriver::Fill(
   return rows;
 }
 
+std::vector<std::byte> SequenceDriver::Save() {
+  std::vector<std::byte> state(
+      static_cast<size_t>(model_->StateBytes(model_->Extent(slot_)).value()));
+  TLIN_CHECK(model_->SaveState(slot_, absl::MakeSpan(state)).ok());
+  return state;
+}
+
+void SequenceDriver::Load(absl::Span<const TokenId> tokens,
+                          const StateExtent& extent,
+                          absl::Span<const std::byte> state) {
+  TLIN_CHECK(tokens_.empty() &&
+             static_cast<int64_t>(tokens.size()) == extent.tokens());
+  TLIN_CHECK(model_->LoadState(slot_, extent, state).ok());
+  tokens_.assign(tokens.begin(), tokens.end());
+}
+
 std::vector<float> SequenceDriver::Feed(absl::Span<const TokenId> tokens) {
   const auto window = static_cast<int64_t>(model_->info().generation_window);
   if (window == 0) return Fill(tokens, WindowRows::Logits::kLast).back();
   const int64_t total = this->tokens() + static_cast<int64_t>(tokens.size());
   const int64_t history = (total - 1) / window * window;
-  if (history > this->tokens() - model_->WindowTokens(slot_)) {
+  if (history > this->tokens() - model_->Extent(slot_).window_tokens) {
     const auto into_history = tokens.first(history - this->tokens());
     tokens_.insert(tokens_.end(), into_history.begin(), into_history.end());
     tokens.remove_prefix(into_history.size());

@@ -2,6 +2,7 @@
 #ifndef TLIN_TESTS_TESTING_MODEL_DRIVER_H_
 #define TLIN_TESTS_TESTING_MODEL_DRIVER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -40,6 +41,12 @@ class SequenceDriver {
   // Feeds `tokens` from an empty sequence window by window and returns the
   // logits of every position.
   std::vector<std::vector<float>> Score(absl::Span<const TokenId> tokens);
+
+  // The state in host memory, and a new sequence that goes on from it.
+  std::vector<std::byte> Save();
+  // REQUIRES: nothing was fed; `tokens` are those of `extent`.
+  void Load(absl::Span<const TokenId> tokens, const StateExtent& extent,
+            absl::Span<const std::byte> state);
 
   int64_t tokens() const { return static_cast<int64_t>(tokens_.size()); }
 

@@ -1,6 +1,7 @@
 #include "tests/testing/puppet_model.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "engine/random.h"
@@ -88,9 +89,12 @@ ModelMemory PuppetModel::memory() const {
   return memory;
 }
 
-bool PuppetModel::CanOpen(int64_t max_tokens) const {
+bool PuppetModel::CanOpen(int64_t max_tokens,
+                          absl::Span<const SlotId> closed) const {
+  int64_t reserved = reserved_tokens_;
+  for (const SlotId slot : closed) reserved -= slots_[slot].max_tokens;
   return options_.history_tokens == 0 ||
-         reserved_tokens_ + max_tokens <= options_.history_tokens;
+         reserved + max_tokens <= options_.history_tokens;
 }
 
 bool PuppetModel::CouldEverOpen(int64_t max_tokens) const {
@@ -107,6 +111,15 @@ void PuppetModel::Open(SlotId id, int64_t max_tokens) {
   reserved_tokens_ += max_tokens;
 }
 
+void PuppetModel::Resize(SlotId id, int64_t max_tokens) {
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open, absl::StrCat("slot ", id, " resized but not open"));
+  Expect(CanOpen(max_tokens, {id}), "resized beyond the pool");
+  Expect(max_tokens >= Extent(id).tokens(), "resized below what is there");
+  reserved_tokens_ += max_tokens - slot.max_tokens;
+  slot.max_tokens = max_tokens;
+}
+
 void PuppetModel::Close(SlotId id) {
   Slot& slot = slots_[static_cast<size_t>(id)];
   Expect(slot.open, absl::StrCat("slot ", id, " closed but not open"));
@@ -114,8 +127,53 @@ void PuppetModel::Close(SlotId id) {
   slot = Slot();
 }
 
-int32_t PuppetModel::WindowTokens(SlotId slot) const {
-  return static_cast<int32_t>(slots_[static_cast<size_t>(slot)].window.size());
+StateExtent PuppetModel::Extent(SlotId id) const {
+  const Slot& slot = slots_[static_cast<size_t>(id)];
+  return {static_cast<int64_t>(slot.history.size()),
+          static_cast<int64_t>(slot.window.size())};
+}
+
+// A state is the tokens that the slot has seen.
+absl::StatusOr<int64_t> PuppetModel::StateBytes(
+    const StateExtent& extent) const {
+  const int64_t window = info_.generation_window;
+  if (extent.history_tokens < 0 || extent.window_tokens < 0 ||
+      extent.tokens() > options_.max_context_tokens ||
+      (window == 0 ? extent.history_tokens != 0
+                   : extent.history_tokens % window != 0 ||
+                         extent.window_tokens > window)) {
+    return absl::InvalidArgumentError("no such state");
+  }
+  return extent.tokens() * static_cast<int64_t>(sizeof(TokenId));
+}
+
+absl::Status PuppetModel::SaveState(SlotId id, absl::Span<std::byte> state) {
+  const Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open && !slot.broken, "a state saved that is not there");
+  Expect(slot.units_left == 0, "a state saved in a sync");
+  std::vector<TokenId> tokens = slot.history;
+  tokens.insert(tokens.end(), slot.window.begin(), slot.window.end());
+  Expect(state.size() == tokens.size() * sizeof(TokenId), "a state's size");
+  std::memcpy(state.data(), tokens.data(), state.size());
+  ++saves;
+  return absl::OkStatus();
+}
+
+absl::Status PuppetModel::LoadState(SlotId id, const StateExtent& extent,
+                                    absl::Span<const std::byte> state) {
+  Slot& slot = slots_[static_cast<size_t>(id)];
+  Expect(slot.open && slot.history.empty() && slot.window.empty(),
+         "a state loaded into a slot that is not empty");
+  Expect(extent.tokens() <= slot.max_tokens, "a state beyond what was opened");
+  Expect(StateBytes(extent).value_or(-1) == static_cast<int64_t>(state.size()),
+         "a state's size");
+  std::vector<TokenId> tokens(state.size() / sizeof(TokenId));
+  std::memcpy(tokens.data(), state.data(), state.size());
+  const auto window = tokens.begin() + extent.history_tokens;
+  slot.history.assign(tokens.begin(), window);
+  slot.window.assign(window, tokens.end());
+  ++loads;
+  return absl::OkStatus();
 }
 
 int64_t PuppetModel::SyncUnits(int64_t history_tokens) const {

@@ -67,6 +67,8 @@ class PuppetModel final : public ModelRunner {
   bool record_plans = false;
   std::vector<std::string> faults;  // breaches of the contract
   int64_t runs = 0;
+  int64_t saves = 0;  // of states
+  int64_t loads = 0;
   // Called at the start of each Run; an error fails it.
   std::function<absl::Status(const StepPlan&)> before_run;
 
@@ -79,11 +81,17 @@ class PuppetModel final : public ModelRunner {
 
   const ModelInfo& info() const override { return info_; }
   ModelMemory memory() const override;
-  bool CanOpen(int64_t max_tokens) const override;
+  bool CanOpen(int64_t max_tokens,
+               absl::Span<const SlotId> closed = {}) const override;
   bool CouldEverOpen(int64_t max_tokens) const override;
   void Open(SlotId slot, int64_t max_tokens) override;
+  void Resize(SlotId slot, int64_t max_tokens) override;
   void Close(SlotId slot) override;
-  int32_t WindowTokens(SlotId slot) const override;
+  StateExtent Extent(SlotId slot) const override;
+  absl::StatusOr<int64_t> StateBytes(const StateExtent& extent) const override;
+  absl::Status SaveState(SlotId slot, absl::Span<std::byte> state) override;
+  absl::Status LoadState(SlotId slot, const StateExtent& extent,
+                         absl::Span<const std::byte> state) override;
   void BeginSync(SlotId slot, absl::Span<const TokenId> history) override;
   int64_t SyncUnitsLeft(SlotId slot) const override;
   int32_t syncs_in_flight() const override;

@@ -325,6 +325,24 @@ void ReferenceBackend::ComputeLogits(const Norm& norm, const Linear& table,
   }
 }
 
+void ReferenceBackend::ReadKv(const KvBlock& block, std::byte* host) {
+  const int64_t bytes = shape_.n_embd * static_cast<int64_t>(sizeof(float));
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const std::byte* const from = block.data + 2 * row * bytes;
+    std::memcpy(host + row * bytes, from, bytes);
+    std::memcpy(host + (block.rows + row) * bytes, from + bytes, bytes);
+  }
+}
+
+void ReferenceBackend::WriteKv(const std::byte* host, const KvBlock& block) {
+  const int64_t bytes = shape_.n_embd * static_cast<int64_t>(sizeof(float));
+  for (int64_t row = 0; row < block.rows; ++row) {
+    std::byte* const to = block.data + 2 * row * bytes;
+    std::memcpy(to, host + row * bytes, bytes);
+    std::memcpy(to + bytes, host + (block.rows + row) * bytes, bytes);
+  }
+}
+
 void ReferenceBackend::Copy(const void* from, void* to, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }

@@ -84,6 +84,12 @@ class SkippingBackend final : public Backend {
                      float* logits) override {
     if (!skip_) backend_->ComputeLogits(norm, table, x, row_indices, logits);
   }
+  void ReadKv(const KvBlock& block, std::byte* host) override {
+    if (!skip_) backend_->ReadKv(block, host);
+  }
+  void WriteKv(const std::byte* host, const KvBlock& block) override {
+    if (!skip_) backend_->WriteKv(host, block);
+  }
   void Copy(const void* from, void* to, int64_t bytes) override {
     if (!skip_) backend_->Copy(from, to, bytes);
   }

@@ -271,6 +271,25 @@ void CpuBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
   Multiply(gemm_, Prepared(rows, shape_.n_embd), {&output, 1}, pool_);
 }
 
+void CpuBackend::ReadKv(const KvBlock& block, std::byte* host) {
+  const int64_t row_bytes = shape_.n_embd * DTypeBytes(dtype());
+  std::byte* const values = host + block.rows * row_bytes;
+  ForRows(block.rows, [&](int64_t row, int) {
+    UnpackKvRow(kv_shape_,
+                {block.data, block.capacity, static_cast<int32_t>(row)},
+                host + row * row_bytes, values + row * row_bytes);
+  });
+}
+
+void CpuBackend::WriteKv(const std::byte* host, const KvBlock& block) {
+  const int64_t row_bytes = shape_.n_embd * DTypeBytes(dtype());
+  const std::byte* const values = host + block.rows * row_bytes;
+  ForRows(block.rows, [&](int64_t row, int) {
+    PackKvRow(kv_shape_, host + row * row_bytes, values + row * row_bytes,
+              {block.data, block.capacity, static_cast<int32_t>(row)});
+  });
+}
+
 void CpuBackend::Copy(const void* from, void* to, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }

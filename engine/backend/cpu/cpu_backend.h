@@ -61,6 +61,8 @@ class CpuBackend final : public Backend {
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;
+  void ReadKv(const KvBlock& block, std::byte* host) override;
+  void WriteKv(const std::byte* host, const KvBlock& block) override;
   void Copy(const void* from, void* to, int64_t bytes) override;
   absl::Status Synchronize() override;
 

@@ -31,6 +31,13 @@ struct KvShape {
 void WriteKvRow(const KvShape& shape, const float* key, const float* value,
                 const KvRow& to);
 
+// One row of a block and of row-major host memory in the shape's format, as it
+// is: key, value: [n_head * head_size].
+void UnpackKvRow(const KvShape& shape, const KvRow& from, std::byte* key,
+                 std::byte* value);
+void PackKvRow(const KvShape& shape, const std::byte* key,
+               const std::byte* value, const KvRow& to);
+
 // Bytes of a tile of keys, or of values.
 inline int64_t KvTileBytes(const KvShape& shape) {
   return kKvRowGroup * shape.head_size * DTypeBytes(shape.dtype);

@@ -1,0 +1,42 @@
+// A token sequence that outlives the requests that work on it.
+#ifndef TLIN_ENGINE_SESSION_SESSION_H_
+#define TLIN_ENGINE_SESSION_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "engine/model_runner.h"
+#include "engine/token.h"
+
+namespace tlin {
+
+// A model's state in host memory. Never changed: forks share it.
+struct SavedState {
+  StateExtent extent;
+  std::vector<std::byte> bytes;  // ModelRunner::StateBytes(extent) of them
+};
+
+// Engine thread only.
+struct Session {
+  std::string id;
+  // All of them: what requests brought and what was generated. Empty while the
+  // session is busy, when the running sequence has them.
+  std::vector<TokenId> tokens;
+  int64_t token_count = 0;  // while it is busy: before that request
+  // The state of the first tokens: in a slot, in host memory, in both (then it
+  // is the same), or in neither: then it is made from the tokens again.
+  std::optional<SlotId> slot;
+  std::shared_ptr<const SavedState> saved;
+  bool busy = false;  // a request waits or runs on it
+  absl::Time created;
+  absl::Time last_used;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_SESSION_SESSION_H_

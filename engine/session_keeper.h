@@ -1,0 +1,119 @@
+// Who has which slot: running sequences, and sessions between their requests.
+#ifndef TLIN_ENGINE_SESSION_KEEPER_H_
+#define TLIN_ENGINE_SESSION_KEEPER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/model_runner.h"
+#include "engine/options.h"
+#include "engine/request.h"
+#include "engine/session/session.h"
+#include "engine/session/session_table.h"
+#include "engine/sessions.h"
+#include "engine/slot_pool.h"
+#include "engine/token.h"
+
+namespace tlin {
+
+// An idle session keeps its slot until somebody else wants it: then the least
+// recently used one's state moves to host memory, and comes back to some slot
+// with its next request. Where host memory is short, too, the state is let go:
+// the tokens stay, and make it again. Engine thread only.
+class SessionKeeper final : public Sessions {
+ public:
+  // All pointers outlive the keeper.
+  SessionKeeper(const SessionOptions& options, ModelRunner* model, Clock* clock,
+                Logger* logger);
+
+  absl::StatusOr<SessionInfo> Create(absl::string_view id) override;
+  absl::StatusOr<SessionInfo> Get(absl::string_view id) override;
+  std::vector<SessionInfo> List() override;
+  absl::Status Delete(absl::string_view id) override;
+  absl::StatusOr<SessionInfo> Fork(absl::string_view from,
+                                   absl::string_view to) override;
+
+  // --- For the loop.
+
+  // The session of a request, which is valid by itself; busy until it is given
+  // back. NOT_FOUND; FAILED_PRECONDITION while another request has it;
+  // INVALID_ARGUMENT, RESOURCE_EXHAUSTED where both together are too long.
+  absl::StatusOr<Session*> Borrow(const Request& request);
+  // Unchanged: its request never got a slot.
+  void GiveBack(Session* session, std::vector<TokenId> tokens);
+
+  // There is a slot for a sequence of so many tokens, or one that a session
+  // keeps. `session` is null for a request without.
+  bool CanStart(const Session* session, int64_t max_tokens) const;
+  struct Start {
+    SlotLease slot;
+    StateExtent extent;  // of the state that is in it
+  };
+  // REQUIRES: CanStart.
+  Start StartSequence(Session* session, int64_t max_tokens);
+  // The sequence has ended. Without a session, or without a state that is whole
+  // (a sync was under way, a step has failed), the slot is free.
+  void EndSequence(Session* session, SlotLease slot,
+                   std::vector<TokenId> tokens, bool state_is_whole);
+
+  const SlotPool& slots() const { return pool_; }
+  // Slots of sessions on which no sequence runs.
+  int32_t kept_slots() const { return kept_slots_; }
+
+  struct Counts {
+    int64_t active = 0;
+    int64_t idle = 0;
+    int64_t stored = 0;
+    int64_t token_bytes = 0;  // of sessions that are not active
+    int64_t state_bytes = 0;  // of saved states, each once
+  };
+  Counts counts() const;  // in constant time
+
+ private:
+  bool KeepsSlot(const Session& session) const {
+    return session.slot.has_value() &&
+           leases_[static_cast<size_t>(*session.slot)].held();
+  }
+  absl::StatusOr<Session*> FindFree(absl::string_view id);
+  // After the session's last use.
+  void Erase(Session* session);
+  void BecomeFree(Session* session, std::vector<TokenId> tokens);
+  // One session that keeps a slot leaves it, a busy one only where it must.
+  void MakeRoom(const Session* but_not);
+  SessionInfo Describe(const Session& session) const;
+  void EraseOverdue();
+  // The state in host memory as well. An error: it is neither here nor there.
+  absl::Status Save(Session* session);
+  // The slot becomes free; the state is saved first, if it can be.
+  void LeaveSlot(Session* session);
+  void CloseSlot(Session* session);
+  void KeepWithinMemory();
+
+  // Constant after construction.
+  const SessionOptions options_;
+  ModelRunner* const model_;
+  Clock* const clock_;
+  Logger* const logger_;
+  // Of saved states; they may be let go by any thread.
+  const std::shared_ptr<std::atomic<int64_t>> state_bytes_;
+
+  SlotPool pool_;  // outlives the leases
+  SessionTable table_;
+  std::vector<SlotLease> leases_;  // [slots], of sessions that keep theirs
+  int32_t kept_slots_ = 0;
+  int64_t busy_ = 0;
+  int64_t idle_ = 0;  // not busy, and keep a slot
+  int64_t token_bytes_ = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_SESSION_KEEPER_H_

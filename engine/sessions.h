@@ -1,0 +1,53 @@
+// What callers may do with sessions.
+#ifndef TLIN_ENGINE_SESSIONS_H_
+#define TLIN_ENGINE_SESSIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace tlin {
+
+struct SessionInfo {
+  // active: a request waits or runs on it; idle: its state is in a slot;
+  // stored: it is not.
+  enum class Residence { kActive, kIdle, kStored };
+
+  std::string id;
+  Residence residence = Residence::kStored;
+  int64_t tokens = 0;  // while it is active: before that request
+  // Of token ids and state in host memory, the state's also where forks share
+  // it; and of the slot.
+  int64_t host_bytes = 0;
+  int64_t device_bytes = 0;
+  absl::Time created;
+  absl::Time last_used;
+};
+
+// Engine thread only; nothing blocks. Messages of errors name the session.
+class Sessions {
+ public:
+  virtual ~Sessions() = default;
+
+  // ALREADY_EXISTS; RESOURCE_EXHAUSTED when no more are kept.
+  virtual absl::StatusOr<SessionInfo> Create(absl::string_view id) = 0;
+  // NOT_FOUND, here and below.
+  virtual absl::StatusOr<SessionInfo> Get(absl::string_view id) = 0;
+  // The least recently used first.
+  virtual std::vector<SessionInfo> List() = 0;
+  // FAILED_PRECONDITION while it is active, here and below.
+  virtual absl::Status Delete(absl::string_view id) = 0;
+  // A new session `to` that is what `from` is now: the tokens are copied, the
+  // state is shared. Errors of Create, too.
+  virtual absl::StatusOr<SessionInfo> Fork(absl::string_view from,
+                                           absl::string_view to) = 0;
+};
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_SESSIONS_H_

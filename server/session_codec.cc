@@ -1,0 +1,61 @@
+#include "server/session_codec.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace tlin {
+namespace {
+
+constexpr size_t kMaxIdBytes = 128;
+
+v1::Session::State EncodeResidence(SessionInfo::Residence residence) {
+  switch (residence) {
+    case SessionInfo::Residence::kActive:
+      return v1::Session::ACTIVE;
+    case SessionInfo::Residence::kIdle:
+      return v1::Session::IDLE;
+    case SessionInfo::Residence::kStored:
+      return v1::Session::STORED;
+  }
+  return v1::Session::STATE_UNSPECIFIED;
+}
+
+void EncodeTime(absl::Time time, google::protobuf::Timestamp* wire) {
+  wire->set_seconds(absl::ToUnixSeconds(time));
+  wire->set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(wire->seconds()))));
+}
+
+}  // namespace
+
+absl::Status CheckSessionId(absl::string_view field, const std::string& id) {
+  const bool legal =
+      !id.empty() && id.size() <= kMaxIdBytes && id[0] != '.' &&
+      std::all_of(id.begin(), id.end(), [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+               c == '_' || c == '-';
+      });
+  if (legal) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, ": '", absl::CHexEscape(id.substr(0, kMaxIdBytes)),
+      "': want 1 to ", kMaxIdBytes, " of A-Z a-z 0-9 . _ -, no dot first"));
+}
+
+v1::Session EncodeSession(const SessionInfo& info) {
+  v1::Session wire;
+  wire.set_session_id(info.id);
+  wire.set_state(EncodeResidence(info.residence));
+  wire.set_tokens(info.tokens);
+  wire.set_host_bytes(info.host_bytes);
+  wire.set_device_bytes(info.device_bytes);
+  EncodeTime(info.created, wire.mutable_created());
+  EncodeTime(info.last_used, wire.mutable_last_used());
+  return wire;
+}
+
+}  // namespace tlin

@@ -1,0 +1,23 @@
+// Proto <-> sessions. Pure.
+#ifndef TLIN_SERVER_SESSION_CODEC_H_
+#define TLIN_SERVER_SESSION_CODEC_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/sessions.h"
+#include "tlin/v1/sessions.pb.h"
+
+namespace tlin {
+
+// An id that a caller chose: 1 to 128 of A-Z a-z 0-9 . _ -, not beginning with
+// a dot, so that it can name a file and stand in a log. INVALID_ARGUMENT names
+// `field`.
+absl::Status CheckSessionId(absl::string_view field, const std::string& id);
+
+v1::Session EncodeSession(const SessionInfo& info);
+
+}  // namespace tlin
+
+#endif  // TLIN_SERVER_SESSION_CODEC_H_

@@ -1,0 +1,134 @@
+#include "server/session_service.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "server/request_codec.h"
+#include "server/session_codec.h"
+#include "server/status_codec.h"
+#include "server/wire_message.h"
+
+namespace tlin {
+namespace {
+
+absl::StatusOr<v1::Session> Encode(const absl::StatusOr<SessionInfo>& info) {
+  if (!info.ok()) return info.status();
+  return EncodeSession(*info);
+}
+
+template <class RequestT>
+absl::Status NoCheck(RequestT*) {
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+template <class RequestT, class Check, class Answer>
+grpc::ServerUnaryReactor* SessionService::Ask(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+    grpc::ByteBuffer* response, const Check& check, Answer answer) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const ServedModel* const model = model_;
+  // Lets a drain wait until the client was told.
+  services_.calls->Begin();
+  const auto finish = [reactor, model,
+                       calls = services_.calls](const absl::Status& status) {
+    reactor->Finish(ToGrpcStatus(AdviseRetry(status, model), ""));
+    calls->End();
+  };
+  RequestT message;
+  absl::Status status =
+      model == nullptr
+          ? absl::UnavailableError("the model is still loading")
+          : ParseMessage(request, services_.max_message_bytes, &message);
+  if (status.ok()) status = CheckModel(message.model(), *model);
+  if (status.ok()) status = check(&message);
+  if (status.ok()) {
+    status = model->engine->WithSessions([message = std::move(message),
+                                          answer = std::move(answer), finish,
+                                          response](Sessions& sessions) {
+      const auto answered = answer(message, sessions);
+      if (answered.ok()) *response = SerializeMessage(*answered);
+      finish(answered.status());
+    });
+  }
+  if (!status.ok()) finish(status);
+  return reactor;
+}
+
+absl::Status SessionService::ChooseId(absl::string_view field,
+                                      std::string* id) const {
+  if (id->empty()) {
+    *id = absl::StrCat("session-", services_.ids->NextSecret());
+    return absl::OkStatus();
+  }
+  return CheckSessionId(field, *id);
+}
+
+grpc::ServerUnaryReactor* SessionService::CreateSession(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Ask<v1::CreateSessionRequest>(
+      context, *request, response,
+      [this](v1::CreateSessionRequest* message) {
+        return ChooseId("session_id", message->mutable_session_id());
+      },
+      [](const v1::CreateSessionRequest& message, Sessions& sessions) {
+        return Encode(sessions.Create(message.session_id()));
+      });
+}
+
+grpc::ServerUnaryReactor* SessionService::GetSession(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Ask<v1::GetSessionRequest>(
+      context, *request, response, NoCheck<v1::GetSessionRequest>,
+      [](const v1::GetSessionRequest& message, Sessions& sessions) {
+        return Encode(sessions.Get(message.session_id()));
+      });
+}
+
+grpc::ServerUnaryReactor* SessionService::ListSessions(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Ask<v1::ListSessionsRequest>(
+      context, *request, response, NoCheck<v1::ListSessionsRequest>,
+      [](const v1::ListSessionsRequest&,
+         Sessions& sessions) -> absl::StatusOr<v1::ListSessionsResponse> {
+        v1::ListSessionsResponse list;
+        for (const SessionInfo& info : sessions.List()) {
+          *list.add_sessions() = EncodeSession(info);
+        }
+        return list;
+      });
+}
+
+grpc::ServerUnaryReactor* SessionService::DeleteSession(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Ask<v1::DeleteSessionRequest>(
+      context, *request, response, NoCheck<v1::DeleteSessionRequest>,
+      [](const v1::DeleteSessionRequest& message,
+         Sessions& sessions) -> absl::StatusOr<v1::DeleteSessionResponse> {
+        TLIN_RETURN_IF_ERROR(sessions.Delete(message.session_id()));
+        return v1::DeleteSessionResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* SessionService::ForkSession(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Ask<v1::ForkSessionRequest>(
+      context, *request, response,
+      [this](v1::ForkSessionRequest* message) {
+        return ChooseId("new_session_id", message->mutable_new_session_id());
+      },
+      [](const v1::ForkSessionRequest& message, Sessions& sessions) {
+        return Encode(
+            sessions.Fork(message.session_id(), message.new_session_id()));
+      });
+}
+
+}  // namespace tlin
