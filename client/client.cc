@@ -13,6 +13,8 @@
 namespace tlin::client {
 namespace {
 
+constexpr size_t kChunkBytes = 64 << 10;  // of a snapshot
+
 void SetDeadline(const CallOptions& options, grpc::ClientContext* context) {
   if (options.deadline == absl::InfiniteDuration()) return;
   context->set_deadline(absl::ToChronoTime(absl::Now() + options.deadline));
@@ -158,6 +160,41 @@ absl::StatusOr<v1::Session> Client::ForkSession(
     const v1::ForkSessionRequest& request, const CallOptions& options) {
   return Call<v1::Session>(&stubs_->sessions, &v1::Sessions::Stub::ForkSession,
                            request, options);
+}
+
+absl::Status Client::ExportSession(const v1::ExportSessionRequest& request,
+                                   std::string* snapshot,
+                                   const CallOptions& options) {
+  grpc::ClientContext context;
+  SetDeadline(options, &context);
+  const auto reader = stubs_->sessions.ExportSession(&context, request);
+  v1::SessionChunk chunk;
+  while (reader->Read(&chunk)) snapshot->append(chunk.data());
+  return FromGrpcStatus(reader->Finish());
+}
+
+absl::StatusOr<v1::Session> Client::ImportSession(const std::string& model,
+                                                  const std::string& session_id,
+                                                  absl::string_view snapshot,
+                                                  const CallOptions& options) {
+  grpc::ClientContext context;
+  SetDeadline(options, &context);
+  v1::Session session;
+  const auto writer = stubs_->sessions.ImportSession(&context, &session);
+  v1::SessionChunk chunk;
+  chunk.set_model(model);
+  chunk.set_session_id(session_id);
+  // The first one even where there are no bytes: it has the names.
+  do {
+    chunk.set_data(std::string(snapshot.substr(0, kChunkBytes)));
+    snapshot.remove_prefix(chunk.data().size());
+    if (!writer->Write(chunk)) break;
+    chunk.Clear();
+  } while (!snapshot.empty());
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return FromGrpcStatus(status);
+  return session;
 }
 
 absl::StatusOr<Health> Client::CheckHealth(const std::string& service,

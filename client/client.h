@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tlin/v1/generation.pb.h"
 #include "tlin/v1/sessions.pb.h"
@@ -91,6 +92,15 @@ class Client {
                              const CallOptions& options = {});
   absl::StatusOr<v1::Session> ForkSession(const v1::ForkSessionRequest& request,
                                           const CallOptions& options = {});
+  // Appends the snapshot's bytes to *snapshot.
+  absl::Status ExportSession(const v1::ExportSessionRequest& request,
+                             std::string* snapshot,
+                             const CallOptions& options = {});
+  // `session_id` may be empty: the server names it.
+  absl::StatusOr<v1::Session> ImportSession(const std::string& model,
+                                            const std::string& session_id,
+                                            absl::string_view snapshot,
+                                            const CallOptions& options = {});
   // grpc.health.v1 Check. Empty: the server as a whole. NOT_FOUND for a service
   // that the server does not know.
   absl::StatusOr<Health> CheckHealth(const std::string& service = "",

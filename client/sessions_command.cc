@@ -1,5 +1,7 @@
 // tlin sessions: what is kept on the server, and what to do with it.
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -20,7 +22,11 @@ constexpr char kAbout[] =
     "  show ID          one\n"
     "  create [ID]      an empty one; without ID the server names it\n"
     "  fork ID [NEW]    a new one with the same tokens and state\n"
-    "  delete ID        gone\n";
+    "  delete ID        gone\n"
+    "  export ID FILE   its tokens and state, for a server of the same model; "
+    "- "
+    "is stdout\n"
+    "  import FILE [ID] a new one from such a file; - is stdin\n";
 
 const char* StateName(v1::Session::State state) {
   switch (state) {
@@ -84,7 +90,10 @@ class SessionsCommand {
   // `rest`: the action and its ids.
   int Run(const Args& rest) {
     if (rest.empty())
-      return UsageError("want list, show, create, fork or delete", io_);
+      return UsageError(
+          "want list, show, create, fork, delete, export or "
+          "import",
+          io_);
     const std::string& action = rest[0];
     const size_t ids = rest.size() - 1;
     const auto takes = [&](const char* name, size_t least, size_t most) {
@@ -110,6 +119,8 @@ class SessionsCommand {
           Named<v1::DeleteSessionRequest>(rest[1]), server_.call_options());
       return status.ok() ? Done(io_) : Fail(status, server_.json, io_);
     }
+    if (takes("export", 2, 2)) return Export(rest[1], rest[2]);
+    if (takes("import", 1, 2)) return Import(rest[1], ids == 2 ? rest[2] : "");
     return UsageError(absl::StrCat("'", action, "' with ", ids,
                                    " ids: tlin sessions --help tells what "
                                    "each action takes"),
@@ -156,6 +167,37 @@ class SessionsCommand {
     return Done(io_);
   }
 
+  int Export(const std::string& id, const std::string& path) {
+    std::string snapshot;
+    const absl::Status status = client_.ExportSession(
+        Named<v1::ExportSessionRequest>(id), &snapshot, server_.call_options());
+    if (!status.ok()) return Fail(status, server_.json, io_);
+    if (path == "-") {
+      io_.out << snapshot;
+      return Done(io_);
+    }
+    std::ofstream file(path, std::ios::binary);
+    file << snapshot << std::flush;
+    if (file) return Done(io_);
+    io_.err << io_.program << ": " << path << " could not be written"
+            << std::endl;
+    return kExitOutput;
+  }
+
+  int Import(const std::string& path, const std::string& id) {
+    std::ifstream file;
+    if (path != "-") {
+      file.open(path, std::ios::binary);
+      if (!file) {
+        return UsageError(absl::StrCat(path, ": cannot be read"), io_);
+      }
+    }
+    std::istream& in = path == "-" ? io_.in : file;
+    const std::string snapshot((std::istreambuf_iterator<char>(in)), {});
+    return Show(
+        client_.ImportSession(model_, id, snapshot, server_.call_options()));
+  }
+
   const ServerFlags& server_;
   const std::string model_;
   Io& io_;
@@ -167,8 +209,10 @@ class SessionsCommand {
 int RunSessions(const Args& args, Io& io) {
   ServerFlags server;
   std::string model;
-  FlagSet flags("tlin sessions list|show|create|fork|delete [ID] [flags]",
-                kAbout);
+  FlagSet flags(
+      "tlin sessions list|show|create|fork|delete|export|import [ID] "
+      "[flags]",
+      kAbout);
   server.AddTo(&flags);
   flags.Add("model", &model, "Name of the model; empty: the server's default.");
   Args rest;

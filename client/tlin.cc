@@ -18,7 +18,7 @@ constexpr Command kCommands[] = {
     {"chat", RunChat, "a conversation, line by line"},
     {"score", RunScore, "log-probabilities and perplexity of a text"},
     {"tokenize", RunTokenize, "text to token numbers, and back"},
-    {"sessions", RunSessions, "list, show, create, fork, delete sessions"},
+    {"sessions", RunSessions, "list, fork, export, delete … sessions"},
     {"model", RunModel, "what the server serves"},
     {"plan", RunPlan, "memory and cost of a model, without a server"},
     {"health", RunHealth, "whether the server serves"},

@@ -36,6 +36,19 @@ RequestLimits MakeLimits(const EngineOptions& options, const ModelInfo& info,
   return limits;
 }
 
+// At least as long as any: the longest history and a full window.
+int64_t LongestSnapshot(const ModelRunner& model) {
+  const int64_t tokens = model.info().max_context_tokens;
+  const int64_t window = model.info().generation_window;
+  const auto bytes = [&](int64_t history_tokens, int64_t window_tokens) {
+    return model.StateBytes({history_tokens, window_tokens}).value();
+  };
+  const int64_t state = window == 0 ? bytes(0, tokens)
+                                    : bytes(tokens / window * window, 0) +
+                                          bytes(0, std::min(window, tokens));
+  return SnapshotBytes(tokens, state);
+}
+
 class ThreadedEngine final : public Engine {
  public:
   ThreadedEngine(const EngineOptions& options, ModelRunner* model,
@@ -46,6 +59,7 @@ class ThreadedEngine final : public Engine {
         clock_(clock),
         limits_(MakeLimits(options, model->info(), tokenizer, eos_token_id)),
         slots_(model->info().slots),
+        max_snapshot_bytes_(LongestSnapshot(*model)),
         inbox_(std::max(options.max_queued_requests, 1), clock),
         loop_(options, model, tokenizer, eos_token_id, listener, clock, logger,
               &inbox_) {}
@@ -74,8 +88,21 @@ class ThreadedEngine final : public Engine {
     return inbox_.Post(std::move(command));
   }
 
+  std::string EncodeSnapshot(const Snapshot& snapshot) const override {
+    return tlin::EncodeSnapshot(snapshot, model_->info());
+  }
+  absl::StatusOr<Snapshot> DecodeSnapshot(
+      absl::string_view bytes, absl::string_view name) const override {
+    return tlin::DecodeSnapshot(bytes, name, *model_);
+  }
+  int64_t MaxSnapshotBytes() const override { return max_snapshot_bytes_; }
+
   void Cancel(absl::string_view request_id) override {
     inbox_.Cancel(request_id);
+  }
+
+  void Interrupt(absl::string_view request_id) override {
+    inbox_.Interrupt(request_id);
   }
 
   void BeginDrain() override { inbox_.BeginDrain(); }
@@ -123,6 +150,7 @@ class ThreadedEngine final : public Engine {
   Clock* const clock_;
   const RequestLimits limits_;
   const int32_t slots_;
+  const int64_t max_snapshot_bytes_;
 
   Inbox inbox_;      // thread-safe
   EngineLoop loop_;  // engine thread only

@@ -8,6 +8,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "engine/base/clock.h"
@@ -50,9 +51,22 @@ class Engine {
   virtual absl::Status WithSessions(
       absl::AnyInvocable<void(Sessions& sessions)> command) = 0;
 
+  // A snapshot as bytes of this model, and back: see session/snapshot.h for the
+  // format and the errors. Thread-safe, and not for the engine's thread: it
+  // takes milliseconds.
+  virtual std::string EncodeSnapshot(const Snapshot& snapshot) const = 0;
+  virtual absl::StatusOr<Snapshot> DecodeSnapshot(
+      absl::string_view bytes, absl::string_view name) const = 0;
+  // Of any session of this model. Thread-safe.
+  virtual int64_t MaxSnapshotBytes() const = 0;
+
   // The caller has gone: the request ends with CANCELLED after at most one
   // step. Unknown ids are ignored: the request may just have ended.
   virtual void Cancel(absl::string_view request_id) = 0;
+
+  // The request finishes as kInterrupted with what it has, after at most one
+  // step. Unknown ids are ignored.
+  virtual void Interrupt(absl::string_view request_id) = 0;
 
   // Refuses new requests from now on.
   virtual void BeginDrain() = 0;

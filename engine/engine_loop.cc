@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/step_limits.h"
 #include "engine/validate_request.h"
 
 namespace tlin {
@@ -13,40 +14,6 @@ namespace {
 
 // Weight of the newest request in the average time that a slot is held.
 constexpr int64_t kHoldSmoothing = 8;
-
-// Largest multiple of `granularity` up to `rows`, one at least.
-int32_t WholeParts(int64_t rows, int32_t granularity) {
-  return static_cast<int32_t>(std::max<int64_t>(rows / granularity, 1) *
-                              granularity);
-}
-
-// A part costs about a step's units at most, wherever it is in the sequence:
-// its size depends on nothing that changes.
-FillShape MakeFillShape(const EngineOptions& options,
-                        const ModelRunner& model) {
-  const ModelInfo& info = model.info();
-  TLIN_CHECK(info.slots > 0 && info.vocab_size > 0);
-  TLIN_CHECK(info.max_decode_rows > 0 && info.fill_granularity > 0);
-  TLIN_CHECK(info.max_fill_rows >= info.fill_granularity);
-  TLIN_CHECK(info.generation_window == 0 || info.max_syncs > 0);
-  const int64_t affordable =
-      options.step_units / std::max<int64_t>(model.RowUnits(0), 1);
-  FillShape shape;
-  shape.window = info.generation_window;
-  shape.part_rows = WholeParts(
-      std::min<int64_t>(affordable, info.max_fill_rows), info.fill_granularity);
-  // Half of the rows of logits are left to those that decode meanwhile.
-  shape.score_rows =
-      WholeParts(std::min<int64_t>(shape.part_rows, info.max_logit_rows / 2),
-                 info.fill_granularity);
-  TLIN_CHECK(shape.score_rows < info.max_logit_rows);
-  return shape;
-}
-
-StepBounds MakeStepBounds(const EngineOptions& options, const ModelInfo& info) {
-  return {info.max_decode_rows, info.max_logit_rows, info.max_syncs,
-          std::max<int64_t>(options.step_units, 1)};
-}
 
 }  // namespace
 
@@ -143,6 +110,9 @@ void EngineLoop::EnqueueOne(Ticket ticket) {
 std::optional<Ending> EngineLoop::OverdueEnding(const Sequence& sequence,
                                                 absl::Time now) const {
   if (sequence.cancelled()) return absl::CancelledError("the caller has gone");
+  if (sequence.wish() == CallerWish::kInterrupt) {
+    return FinishReason::kInterrupted;
+  }
   if (now < sequence.request().deadline) return std::nullopt;
   if (sequence.generated() > 0) return FinishReason::kDeadline;
   return absl::DeadlineExceededError(
@@ -155,7 +125,10 @@ void EngineLoop::EndOverdue(absl::Time now) {
     return OverdueEnding(sequence, now).has_value();
   };
   for (const auto& sequence : queue_.Extract(overdue)) {
-    End(*OverdueEnding(*sequence, now), sequence.get());
+    const Ending ending = *OverdueEnding(*sequence, now);
+    // What finishes has started.
+    if (ending.ok()) TellStarted(*sequence);
+    End(ending, sequence.get());
   }
   for (const auto& sequence : active_) {
     const std::optional<Ending> ending = OverdueEnding(*sequence, now);
@@ -177,14 +150,19 @@ void EngineLoop::Admit(absl::Time now) {
     by_slot_[static_cast<size_t>(start.slot.id())] = sequence.get();
     sequence->Admit(std::move(start.slot), start.extent, now, step_);
     inbox_->LeaveQueue();
-    const Usage& usage = sequence->usage();
-    listener_->OnAdmitted(now - sequence->submitted(), usage.prompt_tokens);
-    sequence->sink().OnStarted({usage.prompt_tokens, usage.cached_tokens,
-                                sequence->request().sampling.seed});
+    listener_->OnAdmitted(now - sequence->submitted(),
+                          sequence->usage().prompt_tokens);
+    TellStarted(*sequence);
     active_.push_back(std::move(sequence));
   }
   // Submit refused what could never be opened, so an idle model fits anything.
   TLIN_CHECK(!active_.empty() || queue_.empty());
+}
+
+void EngineLoop::TellStarted(const Sequence& sequence) {
+  const Usage& usage = sequence.usage();
+  sequence.sink().OnStarted({usage.prompt_tokens, usage.cached_tokens,
+                             sequence.request().sampling.seed});
 }
 
 Runnable EngineLoop::Describe(const Sequence& sequence) const {

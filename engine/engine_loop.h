@@ -66,6 +66,7 @@ class EngineLoop {
   std::optional<Ending> OverdueEnding(const Sequence& sequence,
                                       absl::Time now) const;
   void Admit(absl::Time now);
+  static void TellStarted(const Sequence& sequence);
   Runnable Describe(const Sequence& sequence) const;
   void BeginSyncs();
 

@@ -16,7 +16,7 @@ Inbox::Inbox(int32_t max_waiting, Clock* clock)
 
 absl::Status Inbox::Submit(Request request, std::shared_ptr<TokenSink> sink) {
   const absl::Time now = clock_->Now();
-  auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  auto wish = std::make_shared<std::atomic<CallerWish>>(CallerWish::kGoOn);
   absl::MutexLock lock(&mutex_);
   TLIN_RETURN_IF_ERROR(CheckOpen());
   if (waiting_ >= max_waiting_) {
@@ -24,13 +24,13 @@ absl::Status Inbox::Submit(Request request, std::shared_ptr<TokenSink> sink) {
         absl::StrCat("the queue is full: ", waiting_, " requests wait"));
   }
   if (live_.empty()) last_progress_ = now;
-  if (!live_.emplace(request.id, cancelled).second) {
+  if (!live_.emplace(request.id, wish).second) {
     return absl::InvalidArgumentError(
         absl::StrCat("id: request ", request.id, " has not ended yet"));
   }
   ++waiting_;
   arrived_.tickets.push_back(
-      {std::move(request), std::move(sink), now, std::move(cancelled)});
+      {std::move(request), std::move(sink), now, std::move(wish)});
   return absl::OkStatus();
 }
 
@@ -49,7 +49,18 @@ absl::Status Inbox::Post(Command command) {
 void Inbox::Cancel(absl::string_view request_id) {
   absl::MutexLock lock(&mutex_);
   const auto it = live_.find(request_id);
-  if (it != live_.end()) it->second->store(true, std::memory_order_relaxed);
+  if (it == live_.end()) return;
+  it->second->store(CallerWish::kCancel, std::memory_order_relaxed);
+}
+
+void Inbox::Interrupt(absl::string_view request_id) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = live_.find(request_id);
+  if (it == live_.end()) return;
+  // Under the lock there is no other writer.
+  if (it->second->load(std::memory_order_relaxed) == CallerWish::kGoOn) {
+    it->second->store(CallerWish::kInterrupt, std::memory_order_relaxed);
+  }
 }
 
 void Inbox::BeginDrain() {

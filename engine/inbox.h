@@ -44,8 +44,9 @@ class Inbox {
   absl::Status Submit(Request request, std::shared_ptr<TokenSink> sink);
   // OK: the command will run, once. UNAVAILABLE after BeginDrain or Stop.
   absl::Status Post(Command command);
-  // Marks the request and wakes the loop; unknown ids are ignored.
+  // Marks the request; unknown ids are ignored, and a cancelled one stays so.
   void Cancel(absl::string_view request_id);
+  void Interrupt(absl::string_view request_id);
   void BeginDrain();
   void Stop();
   // True once every accepted request has ended; false after `timeout`.
@@ -78,8 +79,8 @@ class Inbox {
 
   Mail arrived_ ABSL_GUARDED_BY(mutex_);
   // Requests that have not ended, with their marks.
-  absl::flat_hash_map<std::string, std::shared_ptr<std::atomic<bool>>> live_
-      ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::shared_ptr<std::atomic<CallerWish>>>
+      live_ ABSL_GUARDED_BY(mutex_);
   int32_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // for a slot, here or taken
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -19,6 +19,7 @@ struct ModelInfo {
   std::string architecture;  // tlinformer, tconstformer, transformer
   std::string device;        // cpu, cuda:0
   std::string dtype;         // f32, bf16
+  std::string fingerprint;   // of configuration and weights, 32 hex digits
   int64_t parameters = 0;
   int32_t vocab_size = 0;
   int32_t slots = 0;

@@ -46,6 +46,7 @@ struct Request {
   std::string id;  // unique; stands in logs and messages
   // The session that it goes on with; empty: the state is dropped at the end.
   std::string session_id;
+  uint64_t binding = 0;  // of the conversation that has the session; 0: none
   std::vector<TokenId> prompt;  // at least one token
   Sampling sampling;
   Stopping stopping;

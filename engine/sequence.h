@@ -55,9 +55,10 @@ class Sequence {
   bool scoring() const { return ticket_.request.kind == Request::Kind::kScore; }
   const Request& request() const { return ticket_.request; }
   TokenSink& sink() const { return *ticket_.sink; }
-  bool cancelled() const {
-    return ticket_.cancelled->load(std::memory_order_relaxed);
+  CallerWish wish() const {
+    return ticket_.wish->load(std::memory_order_relaxed);
   }
+  bool cancelled() const { return wish() == CallerWish::kCancel; }
   absl::Time submitted() const { return ticket_.submitted; }
   int64_t max_tokens() const { return max_tokens_; }
   Session* session() const { return session_; }

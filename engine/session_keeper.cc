@@ -51,7 +51,9 @@ SessionInfo SessionKeeper::Describe(const Session& session) const {
 
 void SessionKeeper::EraseOverdue() {
   const absl::Time oldest = clock_->Now() - options_.idle_time_to_live;
-  const auto free = [](const Session& session) { return !session.busy; };
+  const auto free = [](const Session& session) {
+    return !session.busy && session.binding == 0;
+  };
   while (Session* const session = table_.FindOldest(free)) {
     if (session->last_used >= oldest) return;
     Erase(session);
@@ -64,7 +66,8 @@ void SessionKeeper::Erase(Session* session) {
   table_.Erase(session);
 }
 
-absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id) {
+absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id,
+                                                 uint64_t binding) {
   EraseOverdue();
   Session* const session = table_.Find(id);
   if (session == nullptr) {
@@ -74,7 +77,27 @@ absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id) {
     return absl::FailedPreconditionError(
         absl::StrCat("session ", id, " is busy with another request"));
   }
+  if (session->binding != binding) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "session ", id,
+        binding == 0 ? " is open in a conversation" : " was made anew"));
+  }
   return session;
+}
+
+absl::StatusOr<Sessions::Bound> SessionKeeper::Bind(absl::string_view id) {
+  EraseOverdue();
+  if (table_.Find(id) == nullptr) TLIN_RETURN_IF_ERROR(Create(id).status());
+  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(id));
+  session->binding = ++bindings_;
+  return Bound{Describe(*session), session->binding};
+}
+
+void SessionKeeper::Unbind(absl::string_view id, uint64_t binding) {
+  Session* const session = table_.Find(id);
+  if (session == nullptr || session->binding != binding) return;
+  session->binding = 0;
+  if (!session->busy) table_.Touch(session, clock_->Now());
 }
 
 absl::StatusOr<SessionInfo> SessionKeeper::Create(absl::string_view id) {
@@ -112,12 +135,10 @@ absl::StatusOr<SessionInfo> SessionKeeper::Fork(absl::string_view from,
                                                 absl::string_view to) {
   TLIN_ASSIGN_OR_RETURN(Session* const origin, FindFree(from));
   TLIN_ASSIGN_OR_RETURN(Session* const fork, table_.Create(to, clock_->Now()));
-  if (origin->slot.has_value()) {
-    const absl::Status saved = Save(origin);
-    if (!saved.ok()) {
-      Erase(fork);
-      return saved;
-    }
+  const absl::Status saved = Save(origin);
+  if (!saved.ok()) {
+    Erase(fork);
+    return saved;
   }
   fork->tokens = origin->tokens;
   fork->token_count = origin->token_count;
@@ -127,8 +148,34 @@ absl::StatusOr<SessionInfo> SessionKeeper::Fork(absl::string_view from,
   return Describe(*fork);
 }
 
+absl::StatusOr<Snapshot> SessionKeeper::Export(absl::string_view id) {
+  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(id));
+  TLIN_RETURN_IF_ERROR(Save(session));
+  Snapshot snapshot = {session->tokens, session->saved, session->created,
+                       session->last_used};
+  KeepWithinMemory();
+  return snapshot;
+}
+
+absl::StatusOr<SessionInfo> SessionKeeper::Import(absl::string_view id,
+                                                  Snapshot snapshot) {
+  EraseOverdue();
+  TLIN_ASSIGN_OR_RETURN(Session* const session,
+                        table_.Create(id, clock_->Now()));
+  session->tokens = std::move(snapshot.tokens);
+  session->token_count = static_cast<int64_t>(session->tokens.size());
+  session->created = snapshot.created;
+  if (snapshot.state != nullptr) {
+    session->saved = Count(std::move(snapshot.state));
+  }
+  token_bytes_ += TokenBytes(session->token_count);
+  KeepWithinMemory();
+  return Describe(*session);
+}
+
 absl::StatusOr<Session*> SessionKeeper::Borrow(const Request& request) {
-  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(request.session_id));
+  TLIN_ASSIGN_OR_RETURN(Session* const session,
+                        FindFree(request.session_id, request.binding));
   const int64_t most = model_->info().max_context_tokens;
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   if (session->token_count + prompt >= most) {
@@ -239,21 +286,31 @@ void SessionKeeper::EndSequence(Session* session, SlotLease slot,
 }
 
 absl::Status SessionKeeper::Save(Session* session) {
-  if (session->saved != nullptr) return absl::OkStatus();
-  auto state = std::make_unique<SavedState>();
-  state->extent = model_->Extent(*session->slot);
+  if (session->saved != nullptr || !KeepsSlot(*session)) {
+    return absl::OkStatus();
+  }
+  const StateExtent extent = model_->Extent(*session->slot);
+  if (extent.tokens() == 0) return absl::OkStatus();  // there is none
+  auto state = std::make_shared<SavedState>();
+  state->extent = extent;
   TLIN_ASSIGN_OR_RETURN(const int64_t bytes, model_->StateBytes(state->extent));
   state->bytes.resize(static_cast<size_t>(bytes));
   TLIN_RETURN_IF_ERROR(
       model_->SaveState(*session->slot, absl::MakeSpan(state->bytes)));
-  state_bytes_->fetch_add(bytes, std::memory_order_relaxed);
-  session->saved = std::shared_ptr<const SavedState>(
-      state.release(), [counter = state_bytes_](const SavedState* saved) {
-        counter->fetch_sub(static_cast<int64_t>(saved->bytes.size()),
-                           std::memory_order_relaxed);
-        delete saved;
-      });
+  session->saved = Count(std::move(state));
   return absl::OkStatus();
+}
+
+std::shared_ptr<const SavedState> SessionKeeper::Count(
+    std::shared_ptr<const SavedState> state) const {
+  const auto bytes = static_cast<int64_t>(state->bytes.size());
+  state_bytes_->fetch_add(bytes, std::memory_order_relaxed);
+  const SavedState* const counted = state.get();
+  return {counted, [state = std::move(state), counter = state_bytes_,
+                    bytes](const SavedState*) mutable {
+            state.reset();
+            counter->fetch_sub(bytes, std::memory_order_relaxed);
+          }};
 }
 
 void SessionKeeper::LeaveSlot(Session* session) {

@@ -40,6 +40,11 @@ class SessionKeeper final : public Sessions {
   absl::Status Delete(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Fork(absl::string_view from,
                                    absl::string_view to) override;
+  absl::StatusOr<Bound> Bind(absl::string_view id) override;
+  void Unbind(absl::string_view id, uint64_t binding) override;
+  absl::StatusOr<Snapshot> Export(absl::string_view id) override;
+  absl::StatusOr<SessionInfo> Import(absl::string_view id,
+                                     Snapshot snapshot) override;
 
   // --- For the loop.
 
@@ -82,7 +87,8 @@ class SessionKeeper final : public Sessions {
     return session.slot.has_value() &&
            leases_[static_cast<size_t>(*session.slot)].held();
   }
-  absl::StatusOr<Session*> FindFree(absl::string_view id);
+  // Neither busy nor bound, but by `binding`.
+  absl::StatusOr<Session*> FindFree(absl::string_view id, uint64_t binding = 0);
   // After the session's last use.
   void Erase(Session* session);
   void BecomeFree(Session* session, std::vector<TokenId> tokens);
@@ -90,8 +96,11 @@ class SessionKeeper final : public Sessions {
   void MakeRoom(const Session* but_not);
   SessionInfo Describe(const Session& session) const;
   void EraseOverdue();
-  // The state in host memory as well. An error: it is neither here nor there.
+  // The state in host memory as well.
   absl::Status Save(Session* session);
+  // The same state, counted in state_bytes_ until nobody has it.
+  std::shared_ptr<const SavedState> Count(
+      std::shared_ptr<const SavedState> state) const;
   // The slot becomes free; the state is saved first, if it can be.
   void LeaveSlot(Session* session);
   void CloseSlot(Session* session);
@@ -109,6 +118,7 @@ class SessionKeeper final : public Sessions {
   SessionTable table_;
   std::vector<SlotLease> leases_;  // [slots], of sessions that keep theirs
   int32_t kept_slots_ = 0;
+  uint64_t bindings_ = 0;  // ever made
   int64_t busy_ = 0;
   int64_t idle_ = 0;  // not busy, and keep a slot
   int64_t token_bytes_ = 0;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/session/snapshot.h"
 
 namespace tlin {
 
@@ -40,12 +41,26 @@ class Sessions {
   virtual absl::StatusOr<SessionInfo> Get(absl::string_view id) = 0;
   // The least recently used first.
   virtual std::vector<SessionInfo> List() = 0;
-  // FAILED_PRECONDITION while it is active, here and below.
+  // FAILED_PRECONDITION while it is active or bound, here and below.
   virtual absl::Status Delete(absl::string_view id) = 0;
   // A new session `to` that is what `from` is now: the tokens are copied, the
   // state is shared. Errors of Create, too.
   virtual absl::StatusOr<SessionInfo> Fork(absl::string_view from,
                                            absl::string_view to) = 0;
+  // Binds a session to one conversation, a new one where there is none of this
+  // id: until Unbind everybody else gets FAILED_PRECONDITION. Errors of Create.
+  struct Bound {
+    SessionInfo info;
+    uint64_t binding = 0;  // for Request::binding
+  };
+  virtual absl::StatusOr<Bound> Bind(absl::string_view id) = 0;
+  virtual void Unbind(absl::string_view id, uint64_t binding) = 0;
+  // All of it but its name, to be encoded elsewhere: nothing that is large is
+  // copied but the token ids.
+  virtual absl::StatusOr<Snapshot> Export(absl::string_view id) = 0;
+  // A new session. Errors of Create.
+  virtual absl::StatusOr<SessionInfo> Import(absl::string_view id,
+                                             Snapshot snapshot) = 0;
 };
 
 }  // namespace tlin

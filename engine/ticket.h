@@ -3,6 +3,7 @@
 #define TLIN_ENGINE_TICKET_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include "absl/time/time.h"
@@ -11,13 +12,19 @@
 
 namespace tlin {
 
+// What the caller wants of a request that has not ended.
+enum class CallerWish : uint8_t {
+  kGoOn,
+  kInterrupt,  // finish it with what there is
+  kCancel,     // the caller has gone
+};
+
 struct Ticket {
   Request request;
   std::shared_ptr<TokenSink> sink;
   absl::Time submitted;
-  // Set by any thread when the caller has gone, read by the engine thread; it
-  // orders nothing but itself.
-  std::shared_ptr<std::atomic<bool>> cancelled;
+  // Set by any thread, read by the engine thread; it orders nothing but itself.
+  std::shared_ptr<std::atomic<CallerWish>> wish;
 };
 
 }  // namespace tlin

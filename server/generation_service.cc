@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/base/status_macros.h"
+#include "server/converse_call.h"
 #include "server/generate_call.h"
 #include "server/request_codec.h"
 #include "server/score_call.h"
@@ -51,6 +52,11 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
   auto* call = GenerateCall::Start(services_, model_, *context, *request);
   Free(request);
   return call;
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
+GenerationService::Converse(grpc::CallbackServerContext* context) {
+  return ConverseCall::Start(services_, model_, context);
 }
 
 grpc::ServerUnaryReactor* GenerationService::Score(

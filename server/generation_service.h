@@ -11,11 +11,12 @@ namespace tlin {
 
 // Methods take raw bytes: see wire_message.h.
 using RawGenerationService = v1::Generation::WithRawCallbackMethod_Generate<
-    v1::Generation::WithRawCallbackMethod_Score<
-        v1::Generation::WithRawCallbackMethod_Tokenize<
-            v1::Generation::WithRawCallbackMethod_Detokenize<
-                v1::Generation::WithRawCallbackMethod_GetModel<
-                    v1::Generation::Service>>>>>;
+    v1::Generation::WithRawCallbackMethod_Converse<
+        v1::Generation::WithRawCallbackMethod_Score<
+            v1::Generation::WithRawCallbackMethod_Tokenize<
+                v1::Generation::WithRawCallbackMethod_Detokenize<
+                    v1::Generation::WithRawCallbackMethod_GetModel<
+                        v1::Generation::Service>>>>>>;
 
 // Thread-safe; methods run on gRPC's threads.
 class GenerationService final : public RawGenerationService {
@@ -29,6 +30,8 @@ class GenerationService final : public RawGenerationService {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Generate(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Converse(
+      grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
                                   const grpc::ByteBuffer* request,
                                   grpc::ByteBuffer* response) override;

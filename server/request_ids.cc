@@ -17,13 +17,13 @@ std::string RequestIds::NextId() {
   return absl::StrCat(prefix_, ++count_);
 }
 
-std::string RequestIds::NextSecret() {
+std::string RequestIds::NextSession() {
   std::random_device random;  // the system's
-  std::string secret;
+  std::string name = "session-";
   for (int i = 0; i < 4; ++i) {
-    absl::StrAppend(&secret, absl::Hex(random(), absl::kZeroPad8));
+    absl::StrAppend(&name, absl::Hex(random(), absl::kZeroPad8));
   }
-  return secret;
+  return name;
 }
 
 uint64_t RequestIds::NextSeed() {

@@ -19,8 +19,9 @@ class RequestIds {
   // Unique in this process, and in all likelihood among replicas:
   // "5f0c9a3b-17".
   std::string NextId() ABSL_LOCKS_EXCLUDED(mutex_);
-  // 128 random bits in hexadecimal, which nobody guesses.
-  std::string NextSecret();
+  // A session's name that nobody guesses: "session-" and 128 random bits in
+  // hexadecimal.
+  std::string NextSession();
   // For requests that bring no seed.
   uint64_t NextSeed() ABSL_LOCKS_EXCLUDED(mutex_);
 

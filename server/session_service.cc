@@ -7,6 +7,7 @@
 #include "engine/base/status_macros.h"
 #include "server/request_codec.h"
 #include "server/session_codec.h"
+#include "server/session_transfer.h"
 #include "server/status_codec.h"
 #include "server/wire_message.h"
 
@@ -61,7 +62,7 @@ grpc::ServerUnaryReactor* SessionService::Ask(
 absl::Status SessionService::ChooseId(absl::string_view field,
                                       std::string* id) const {
   if (id->empty()) {
-    *id = absl::StrCat("session-", services_.ids->NextSecret());
+    *id = services_.ids->NextSession();
     return absl::OkStatus();
   }
   return CheckSessionId(field, *id);
@@ -129,6 +130,16 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(
         return Encode(
             sessions.Fork(message.session_id(), message.new_session_id()));
       });
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* SessionService::ExportSession(
+    grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
+  return ExportCall::Start(services_, model_, *request);
+}
+
+grpc::ServerReadReactor<grpc::ByteBuffer>* SessionService::ImportSession(
+    grpc::CallbackServerContext*, grpc::ByteBuffer* response) {
+  return ImportCall::Start(services_, model_, response);
 }
 
 }  // namespace tlin

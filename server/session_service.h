@@ -15,7 +15,9 @@ using RawSessionService = v1::Sessions::WithRawCallbackMethod_CreateSession<
         v1::Sessions::WithRawCallbackMethod_ListSessions<
             v1::Sessions::WithRawCallbackMethod_DeleteSession<
                 v1::Sessions::WithRawCallbackMethod_ForkSession<
-                    v1::Sessions::Service>>>>>;
+                    v1::Sessions::WithRawCallbackMethod_ExportSession<
+                        v1::Sessions::WithRawCallbackMethod_ImportSession<
+                            v1::Sessions::Service>>>>>>>;
 
 // Thread-safe; methods run on gRPC's threads.
 class SessionService final : public RawSessionService {
@@ -40,6 +42,12 @@ class SessionService final : public RawSessionService {
   grpc::ServerUnaryReactor* ForkSession(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* ExportSession(
+      grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request) override;
+  grpc::ServerReadReactor<grpc::ByteBuffer>* ImportSession(
+      grpc::CallbackServerContext* context,
+      grpc::ByteBuffer* response) override;
 
  private:
   // Parses `request`, has `check` look at it here, and `answer` answer it on

@@ -79,6 +79,7 @@ Model::Model(const ModelConfig& config, const ModelOptions& options,
   info_.architecture = ArchitectureName(config.architecture);
   info_.device = backend_->name();
   info_.dtype = DTypeName(backend_->dtype());
+  info_.fingerprint = weights_.fingerprint;
   info_.parameters = config.ParameterCount();
   info_.vocab_size = config.vocab_size;
   info_.slots = options.slots;

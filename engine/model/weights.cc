@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/checksum.h"
 #include "engine/base/status_macros.h"
 
 namespace tlin {
@@ -40,13 +41,31 @@ bool IsIgnored(absl::string_view name) {
          absl::EndsWith(name, "rope.inv_freq");
 }
 
-void VisitAll(const TensorMap& tensors, const std::string& prefix,
-              const TensorVisitor& visitor) {
-  if (visitor == nullptr) return;
+void AddConfig(const ModelConfig& config, Fingerprint* fingerprint) {
+  fingerprint->AddText(ArchitectureName(config.architecture));
+  for (const int32_t number :
+       {config.vocab_size, config.n_embd, config.n_head, config.n_block,
+        config.block_depth, config.history_window, config.generation_window,
+        config.n_layer}) {
+    fingerprint->Add(&number, sizeof(number));
+  }
+}
+
+// The tensors whose names begin so have become weights.
+void FinishTensors(const TensorMap& tensors, const std::string& prefix,
+                   const TensorVisitor& done, Fingerprint* fingerprint) {
   for (auto tensor = tensors.lower_bound(prefix);
        tensor != tensors.end() && absl::StartsWith(tensor->first, prefix);
        ++tensor) {
-    visitor(tensor->second);
+    if (!IsIgnored(tensor->first)) {
+      const HostTensor& host = tensor->second;
+      int64_t bytes = DTypeBytes(host.dtype);
+      for (const int64_t size : host.shape) bytes *= size;
+      fingerprint->AddText(tensor->first);
+      fingerprint->AddText(DTypeName(host.dtype));
+      fingerprint->Add(host.data, static_cast<size_t>(bytes));
+    }
+    if (done != nullptr) done(tensor->second);
   }
 }
 
@@ -193,12 +212,16 @@ absl::StatusOr<ModelWeights> MakeWeights(const ModelConfig& config,
   TLIN_ASSIGN_OR_RETURN(weights.embedding,
                         builder.MakeLinear(builder.Matrix("embedding.weight")));
   TLIN_ASSIGN_OR_RETURN(weights.norm, builder.MakeNorm("transformer.norm."));
-  VisitAll(tensors, "embedding.", done);
+  Fingerprint fingerprint;
+  AddConfig(config, &fingerprint);
+  FinishTensors(tensors, "embedding.", done, &fingerprint);
+  FinishTensors(tensors, "transformer.norm.", done, &fingerprint);
   for (const std::string& prefix : LayerPrefixes(config)) {
     TLIN_ASSIGN_OR_RETURN(LayerWeights layer, builder.MakeLayer(prefix));
     weights.layers.push_back(std::move(layer));
-    VisitAll(tensors, prefix, done);
+    FinishTensors(tensors, prefix, done, &fingerprint);
   }
+  weights.fingerprint = fingerprint.Hex();
   return weights;
 }
 

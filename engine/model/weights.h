@@ -21,6 +21,8 @@ struct ModelWeights {
   std::unique_ptr<Norm> norm;         // the final one
   // Block by block: compress, hidden …, restore. The transformer's in order.
   std::vector<LayerWeights> layers;
+  // Of the configuration and all tensors as the file has them: 32 hex digits.
+  std::string fingerprint;
 
   int64_t bytes() const;
 };

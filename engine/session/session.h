@@ -32,7 +32,8 @@ struct Session {
   // is the same), or in neither: then it is made from the tokens again.
   std::optional<SlotId> slot;
   std::shared_ptr<const SavedState> saved;
-  bool busy = false;  // a request waits or runs on it
+  bool busy = false;     // a request waits or runs on it
+  uint64_t binding = 0;  // of the conversation that has it; 0: none
   absl::Time created;
   absl::Time last_used;
 };

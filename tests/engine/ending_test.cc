@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 enum class Phase { kWaiting, kSyncing, kFilling, kDecoding, kSyncingAgain };
-enum class Way { kCancel, kDeadline, kFailedStep, kStop };
+enum class Way { kCancel, kInterrupt, kDeadline, kFailedStep, kStop };
 
 const char* PhaseName(Phase phase) {
   switch (phase) {
@@ -38,6 +38,8 @@ const char* WayName(Way way) {
   switch (way) {
     case Way::kCancel:
       return "Cancel";
+    case Way::kInterrupt:
+      return "Interrupt";
     case Way::kDeadline:
       return "Deadline";
     case Way::kFailedStep:
@@ -107,6 +109,10 @@ class EndingTest : public ::testing::TestWithParam<std::tuple<Phase, Way>> {
     switch (way) {
       case Way::kCancel:
         harness_.inbox.Cancel("it");
+        harness_.inbox.Interrupt("it");  // changes nothing any more
+        break;
+      case Way::kInterrupt:
+        harness_.inbox.Interrupt("it");
         break;
       case Way::kDeadline:
         harness_.clock.Advance(absl::Hours(1));
@@ -156,6 +162,11 @@ TEST_P(EndingTest, EndsOnceAndFreesWhatItHeldWithinAStep) {
     case Way::kCancel:
       EXPECT_TRUE(absl::IsCancelled(sink_->status()));
       break;
+    case Way::kInterrupt:
+      ASSERT_TRUE(sink_->finished().has_value()) << sink_->status();
+      EXPECT_EQ(sink_->finished()->reason, FinishReason::kInterrupted);
+      EXPECT_TRUE(sink_->started());
+      break;
     case Way::kDeadline:
       if (tokens == 0) {
         EXPECT_TRUE(absl::IsDeadlineExceeded(sink_->status()));
@@ -190,8 +201,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Phase::kWaiting, Phase::kSyncing,
                                          Phase::kFilling, Phase::kDecoding,
                                          Phase::kSyncingAgain),
-                       ::testing::Values(Way::kCancel, Way::kDeadline,
-                                         Way::kFailedStep, Way::kStop)),
+                       ::testing::Values(Way::kCancel, Way::kInterrupt,
+                                         Way::kDeadline, Way::kFailedStep,
+                                         Way::kStop)),
     [](const auto& info) {
       return absl::StrCat(PhaseName(std::get<0>(info.param)),
                           WayName(std::get<1>(info.param)));

@@ -65,10 +65,10 @@ TEST_F(InboxTest, ACancelMarksItsTicketWhereverItIs) {
   inbox_.Cancel("a");
   inbox_.Cancel("unknown");
   std::vector<Ticket> tickets = Take();
-  EXPECT_TRUE(tickets[0].cancelled->load());
-  EXPECT_FALSE(tickets[1].cancelled->load());
+  EXPECT_EQ(tickets[0].wish->load(), CallerWish::kCancel);
+  EXPECT_EQ(tickets[1].wish->load(), CallerWish::kGoOn);
   inbox_.Cancel("b");
-  EXPECT_TRUE(tickets[1].cancelled->load());
+  EXPECT_EQ(tickets[1].wish->load(), CallerWish::kCancel);
 }
 
 TEST_F(InboxTest, DrainRefusesAndIdleIsAfterTheLastEnd) {

@@ -153,6 +153,56 @@ class SessionsTest(unittest.TestCase):
         self.tlin("sessions", "forget", "a", code=2)
         self.tlin("sessions", code=2)
 
+    def test_a_conversation_over_one_stream(self):
+        self.start("tconst-demo")
+
+        def commands():
+            yield pb.ConverseRequest(open=pb.ConverseOpen(
+                session_id="talk", sampling=pb.Sampling(seed=5),
+                stopping=pb.Stopping(max_new_tokens=150, ignore_eos=True)))
+            for text in TURNS:
+                yield pb.ConverseRequest(input=pb.ConverseInput(text=text))
+        texts, finished = [""], []
+        for event in self.stub.Converse(commands(), timeout=PATIENCE):
+            texts[-1] += event.chunk.text
+            if event.WhichOneof("event") == "finished":
+                finished.append(event.finished)
+                texts.append("")
+        self.create("same")
+        answers = [self.turn("same", text) for text in TURNS]
+        self.assertEqual(texts[:-1], [answer.text for answer in answers])
+        self.assertEqual([end.usage.cached_tokens for end in finished],
+                         [answer.finished.usage.cached_tokens for answer in answers])
+
+    def test_a_session_moves_to_another_daemon(self):
+        for model in ("tlin-demo", "tconst-demo", "transformer-demo"):
+            with self.subTest(model):
+                self.start(model)
+                self.create("a")
+                self.turn("a", "The people")
+                path = scratch_path("snapshot")
+                self.tlin("sessions", "export", "a", str(path))
+                stayed = self.turn("a", " and")
+                self.start(model, "--slots=2", "--threads=1")
+                self.tlin("sessions", "import", str(path), "b")
+                moved = self.turn("b", " and")
+                self.assertEqual(moved.token_ids, stayed.token_ids)
+                self.assertEqual(moved.finished.usage.cached_tokens,
+                                 stayed.finished.usage.cached_tokens)
+                again = self.tlin("sessions", "import", "-", "--json",
+                                  stdin="no snapshot at all" * 100, code=6)
+                self.assertIn("DATA_LOSS", again)
+        # Of another model: the last file into the first kind of daemon.
+        self.start("tconst-demo")
+        self.assertIn("FAILED_PRECONDITION",
+                      self.tlin("sessions", "import", str(path), "--json", code=5))
+        # Of another dtype.
+        daemon = Tlind(MODELS / "transformer-demo", "--dtype=bf16")
+        self.addCleanup(daemon.__exit__, None, None, None)
+        refused = run("tlin", "sessions", "import", str(path), f"--address={daemon.address}")
+        self.assertEqual(refused.returncode, 5, refused.stderr)
+        self.assertIn("--dtype", refused.stderr)
+
     def test_a_chat_that_the_server_keeps(self):
         self.start("tconst-demo")
         flags = ("--session=talk", "--temperature=0", "--max_new_tokens=20")

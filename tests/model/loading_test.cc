@@ -151,7 +151,35 @@ TEST(LoadingTest, WeightsReportEachTensorOnceItIsPacked) {
   ASSERT_TRUE(MakeWeights(config, seeded.tensors, "w", backend.get(),
                           [&done](const HostTensor&) { ++done; })
                   .ok());
-  EXPECT_EQ(done, seeded.tensors.size() - 2);  // the final norm stays
+  EXPECT_EQ(done, seeded.tensors.size());
+}
+
+// Of the configuration and of each number of each tensor.
+TEST(LoadingTest, TheFingerprintTellsModelsApart) {
+  const auto fingerprint = [](const ModelConfig& config, uint64_t seed,
+                              const SeededWeights* weights = nullptr) {
+    const SeededWeights seeded = MakeSeededWeights(config, seed);
+    auto backend = *CpuBackend::Create(MakeBackendShape(config, OneSlot()),
+                                       DType::kF32, 1);
+    return MakeWeights(config,
+                       weights == nullptr ? seeded.tensors : weights->tensors,
+                       "w", backend.get())
+        ->fingerprint;
+  };
+  ModelConfig config = RandomConfig(7);
+  const std::string own = fingerprint(config, 1);
+  EXPECT_EQ(own.size(), 32);
+  EXPECT_EQ(fingerprint(config, 1), own);
+  EXPECT_NE(fingerprint(config, 2), own);
+  SeededWeights weights = MakeSeededWeights(config, 1);
+  for (const auto& [name, tensor] : weights.tensors) {
+    auto* number = static_cast<float*>(const_cast<void*>(tensor.data));
+    *number += 1.0f;
+    EXPECT_NE(fingerprint(config, 1, &weights), own) << name;
+    *number -= 1.0f;
+  }
+  ++config.history_window;
+  EXPECT_NE(fingerprint(config, 1), own);
 }
 
 TEST(LoadingTest, OptionsOutOfRangeAreNamed) {

@@ -41,7 +41,14 @@ class FakeEngine final : public Engine {
   absl::Status WithSessions(absl::AnyInvocable<void(Sessions&)>) override {
     return absl::UnavailableError("a fake engine has no sessions");
   }
+  std::string EncodeSnapshot(const Snapshot&) const override { return ""; }
+  absl::StatusOr<Snapshot> DecodeSnapshot(absl::string_view,
+                                          absl::string_view) const override {
+    return absl::DataLossError("a fake engine has no snapshots");
+  }
+  int64_t MaxSnapshotBytes() const override { return 1 << 20; }
   void Cancel(absl::string_view request_id) override;
+  void Interrupt(absl::string_view) override {}
   void BeginDrain() override;
   bool WaitUntilIdle(absl::Duration) override { return true; }
   bool StopWithin(absl::Duration) override { return true; }

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/rpc_status.h"
 #include "engine/engine.h"
 #include "grpcpp/client_context.h"
@@ -73,6 +74,32 @@ class SessionServiceTest : public ::testing::Test {
     request.set_new_session_id(to);
     return client::FromGrpcStatus(
         stub_->ForkSession(&context, request, session));
+  }
+  absl::Status Export(const std::string& id, std::string* snapshot) {
+    grpc::ClientContext context;
+    v1::ExportSessionRequest request;
+    request.set_session_id(id);
+    const auto reader = stub_->ExportSession(&context, request);
+    v1::SessionChunk chunk;
+    while (reader->Read(&chunk)) snapshot->append(chunk.data());
+    return client::FromGrpcStatus(reader->Finish());
+  }
+  // In pieces of `piece` bytes.
+  absl::Status Import(const std::string& id, const std::string& snapshot,
+                      size_t piece = 1000) {
+    grpc::ClientContext context;
+    v1::Session session;
+    const auto writer = stub_->ImportSession(&context, &session);
+    v1::SessionChunk chunk;
+    chunk.set_session_id(id);
+    writer->Write(chunk);
+    chunk.Clear();
+    for (size_t at = 0; at < snapshot.size(); at += piece) {
+      chunk.set_data(snapshot.substr(at, piece));
+      if (!writer->Write(chunk)) break;
+    }
+    writer->WritesDone();
+    return client::FromGrpcStatus(writer->Finish());
   }
   std::vector<std::string> List() {
     grpc::ClientContext context;
@@ -167,6 +194,82 @@ TEST_F(SessionServiceTest, AForkSaysTheSame) {
   EXPECT_THAT(List(), ElementsAre("a", "b"));
   EXPECT_TRUE(Delete("a").ok());
   EXPECT_THAT(List(), ElementsAre("b"));
+}
+
+TEST_F(SessionServiceTest, AnExportIsImported) {
+  ASSERT_TRUE(Create("a").ok());
+  Generate("a", "abcdefghij", 900);
+  std::string snapshot;
+  ASSERT_TRUE(Export("a", &snapshot).ok());
+  EXPECT_EQ(static_cast<int64_t>(snapshot.size()), SnapshotBytes(910, 909 * 4));
+  for (const size_t piece : {size_t{1000}, size_t{100'000}}) {
+    const std::string id = absl::StrCat("piece-", piece);
+    ASSERT_TRUE(Import(id, snapshot, piece).ok());
+    v1::Session session;
+    ASSERT_TRUE(Get(id, &session).ok());
+    EXPECT_EQ(session.tokens(), 910);
+    EXPECT_EQ(session.state(), v1::Session::STORED);
+  }
+  const Answer stayed = Generate("a", "xyz");
+  const Answer moved = Generate("piece-1000", "xyz");
+  EXPECT_EQ(moved.token_ids, stayed.token_ids);
+  EXPECT_EQ(moved.started.cached_tokens(), 909);
+}
+
+TEST_F(SessionServiceTest, BadImportsAreRefusedAndNothingIsLost) {
+  ASSERT_TRUE(Create("a").ok());
+  Generate("a", "abcdefghij", 50);
+  std::string snapshot;
+  ASSERT_TRUE(Export("a", &snapshot).ok());
+  const auto expect = [&](const std::string& id, const std::string& bytes,
+                          absl::StatusCode code, const char* part) {
+    const absl::Status status = Import(id, bytes);
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
+  };
+  expect("b", "", absl::StatusCode::kDataLoss, "data: has 0 bytes");
+  expect("b", snapshot.substr(0, snapshot.size() - 1),
+         absl::StatusCode::kDataLoss, "its header tells of");
+  std::string altered = snapshot;
+  altered[150] = static_cast<char>(altered[150] ^ 1);
+  expect("b", altered, absl::StatusCode::kDataLoss, "offset 112");
+  altered = snapshot;
+  altered[8] = 7;
+  expect("b", altered, absl::StatusCode::kFailedPrecondition, "version 7");
+  expect("b",
+         std::string(static_cast<size_t>(engine_->MaxSnapshotBytes()) + 1, 'x'),
+         absl::StatusCode::kInvalidArgument, "data: more than");
+  expect("a", snapshot, absl::StatusCode::kAlreadyExists, "a");
+  expect("a/b", snapshot, absl::StatusCode::kInvalidArgument, "session_id");
+  std::string nothing;
+  EXPECT_TRUE(absl::IsNotFound(Export("b", &nothing)));
+  EXPECT_EQ(nothing, "");
+  EXPECT_THAT(List(), ElementsAre("a"));
+  EXPECT_TRUE(Generate("a", "more").status.ok());
+}
+
+// Readers and writers who leave in the middle hold nothing.
+TEST_F(SessionServiceTest, TransfersThatAreCutOff) {
+  ASSERT_TRUE(Create("a").ok());
+  Generate("a", "abcdefghij", 900);
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext reading;
+    v1::ExportSessionRequest request;
+    request.set_session_id("a");
+    const auto reader = stub_->ExportSession(&reading, request);
+    v1::SessionChunk chunk;
+    if (i % 2 == 0) reader->Read(&chunk);
+    reading.TryCancel();
+    reader->Finish();
+    grpc::ClientContext writing;
+    v1::Session session;
+    const auto writer = stub_->ImportSession(&writing, &session);
+    if (i % 2 == 0) writer->Write(chunk);
+    writing.TryCancel();
+    writer->Finish();
+  }
+  EXPECT_TRUE(server_.server->WaitForCalls(absl::Minutes(1)));
+  EXPECT_THAT(List(), ElementsAre("a"));
 }
 
 TEST_F(SessionServiceTest, EachErrorHasItsStatus) {

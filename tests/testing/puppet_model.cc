@@ -37,6 +37,7 @@ PuppetModel::PuppetModel(const PuppetOptions& options, PuppetLogits logits)
       options.generation_window == 0 ? "transformer" : "tlinformer";
   info_.device = "puppet";
   info_.dtype = "f32";
+  info_.fingerprint = "0123456789abcdef0123456789abcdef";
   info_.vocab_size = options.vocab_size;
   info_.slots = options.slots;
   info_.generation_window = options.generation_window;
@@ -153,6 +154,7 @@ absl::Status PuppetModel::SaveState(SlotId id, absl::Span<std::byte> state) {
   Expect(slot.units_left == 0, "a state saved in a sync");
   std::vector<TokenId> tokens = slot.history;
   tokens.insert(tokens.end(), slot.window.begin(), slot.window.end());
+  Expect(!tokens.empty(), "an empty state saved");
   Expect(state.size() == tokens.size() * sizeof(TokenId), "a state's size");
   std::memcpy(state.data(), tokens.data(), state.size());
   ++saves;
