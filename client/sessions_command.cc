@@ -56,6 +56,7 @@ nlohmann::ordered_json SessionJson(const v1::Session& session) {
           {"tokens", session.tokens()},
           {"host_bytes", session.host_bytes()},
           {"device_bytes", session.device_bytes()},
+          {"durable", session.durable()},
           {"created", time(session.created())},
           {"last_used", time(session.last_used())}};
 }

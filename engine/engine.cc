@@ -12,6 +12,8 @@
 #include "engine/base/status_macros.h"
 #include "engine/engine_loop.h"
 #include "engine/inbox.h"
+#include "engine/session/read_sessions.h"
+#include "engine/session/store_thread.h"
 #include "engine/validate_request.h"
 
 namespace tlin {
@@ -54,17 +56,35 @@ class ThreadedEngine final : public Engine {
   ThreadedEngine(const EngineOptions& options, ModelRunner* model,
                  const Tokenizer* tokenizer,
                  std::optional<TokenId> eos_token_id, EngineListener* listener,
-                 Clock* clock, Logger* logger)
+                 Clock* clock, Logger* logger, SessionStore* store)
       : model_(model),
         clock_(clock),
+        logger_(logger),
+        store_(store),
         limits_(MakeLimits(options, model->info(), tokenizer, eos_token_id)),
         slots_(model->info().slots),
         max_snapshot_bytes_(LongestSnapshot(*model)),
         inbox_(std::max(options.max_queued_requests, 1), clock),
         loop_(options, model, tokenizer, eos_token_id, listener, clock, logger,
-              &inbox_) {}
+              &inbox_) {
+    if (store == nullptr) return;
+    store_thread_ = std::make_unique<StoreThread>(
+        store, model, clock,
+        [this](ShelfResult result) { inbox_.Deliver(std::move(result)); });
+    loop_.UseShelf(store_thread_.get());
+  }
 
   ~ThreadedEngine() override { Stop(); }
+
+  absl::Status Restore() override {
+    if (store_ == nullptr) return absl::OkStatus();
+    TLIN_ASSIGN_OR_RETURN(auto sessions,
+                          ReadSessions(*model_, store_, logger_));
+    for (auto& [id, head] : sessions) {
+      TLIN_RETURN_IF_ERROR(loop_.Restore(id, std::move(head)));
+    }
+    return absl::OkStatus();
+  }
 
   void Start() override {
     absl::MutexLock lock(&thread_mutex_);
@@ -126,6 +146,10 @@ class ThreadedEngine final : public Engine {
     return true;
   }
 
+  bool WaitUntilStored(absl::Duration timeout) override {
+    return store_thread_ == nullptr || store_thread_->WaitUntilIdle(timeout);
+  }
+
   absl::Duration TimeSinceProgress() const override {
     return inbox_.TimeSinceProgress();
   }
@@ -148,12 +172,15 @@ class ThreadedEngine final : public Engine {
   // Constant after construction; of the model only its constants are read here.
   const ModelRunner* const model_;
   Clock* const clock_;
+  Logger* const logger_;
+  SessionStore* const store_;
   const RequestLimits limits_;
   const int32_t slots_;
   const int64_t max_snapshot_bytes_;
 
   Inbox inbox_;      // thread-safe
   EngineLoop loop_;  // engine thread only
+  std::unique_ptr<StoreThread> store_thread_;
 
   absl::Notification loop_ended_;
   absl::Mutex thread_mutex_;  // of Start and Stop, never taken by the loop
@@ -168,9 +195,9 @@ std::unique_ptr<Engine> Engine::Create(const EngineOptions& options,
                                        const Tokenizer* tokenizer,
                                        std::optional<TokenId> eos_token_id,
                                        EngineListener* listener, Clock* clock,
-                                       Logger* logger) {
+                                       Logger* logger, SessionStore* store) {
   return std::make_unique<ThreadedEngine>(
-      options, model, tokenizer, eos_token_id, listener, clock, logger);
+      options, model, tokenizer, eos_token_id, listener, clock, logger, store);
 }
 
 }  // namespace tlin

@@ -17,6 +17,7 @@
 #include "engine/model_runner.h"
 #include "engine/options.h"
 #include "engine/request.h"
+#include "engine/session/session_store.h"
 #include "engine/sessions.h"
 #include "engine/token_sink.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -28,15 +29,20 @@ namespace tlin {
 class Engine {
  public:
   // `tokenizer` may be null: token ids only (stop strings are then refused).
-  // `model`, `tokenizer`, `listener`, `clock` and `logger` outlive the engine.
+  // `store`: where sessions are kept beyond the engine's life; null: nowhere.
+  // All pointers outlive the engine.
   static std::unique_ptr<Engine> Create(const EngineOptions& options,
                                         ModelRunner* model,
                                         const Tokenizer* tokenizer,
                                         std::optional<TokenId> eos_token_id,
                                         EngineListener* listener, Clock* clock,
-                                        Logger* logger);
+                                        Logger* logger,
+                                        SessionStore* store = nullptr);
   virtual ~Engine() = default;
 
+  // Before Start: the sessions that the store has are there again. An error
+  // where it cannot be read, or has more than max_sessions.
+  virtual absl::Status Restore() = 0;
   virtual void Start() = 0;
 
   // OK: accepted; `sink` gets exactly one terminal event. Otherwise `sink` is
@@ -77,6 +83,8 @@ class Engine {
   // and the engine cannot be destroyed before the step ends. Idempotent.
   virtual bool StopWithin(absl::Duration timeout) = 0;
   void Stop() { StopWithin(absl::InfiniteDuration()); }
+  // Waits until the store has every session as it is. False after `timeout`.
+  virtual bool WaitUntilStored(absl::Duration timeout) = 0;
 
   // Time since the loop last made progress: zero when idle. Thread-safe; a
   // large value while requests are there means that the engine is stuck.

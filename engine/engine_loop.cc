@@ -71,6 +71,12 @@ void EngineLoop::Plan() {
 }
 
 void EngineLoop::RunCommands(Inbox::Mail* mail) {
+  for (ShelfResult& result : mail->results) {
+    listener_->OnStoreOperation(result.operation, result.duration,
+                                result.snapshot.ok());
+    sessions_.OnShelfResult(std::move(result));
+  }
+  mail->results.clear();
   for (Inbox::Command& command : mail->commands) command(sessions_);
   mail->commands.clear();
 }
@@ -155,8 +161,9 @@ void EngineLoop::Admit(absl::Time now) {
     TellStarted(*sequence);
     active_.push_back(std::move(sequence));
   }
-  // Submit refused what could never be opened, so an idle model fits anything.
-  TLIN_CHECK(!active_.empty() || queue_.empty());
+  // Submit refused what could never be opened, so an idle model fits anything
+  // that need not wait for the shelf.
+  TLIN_CHECK(!active_.empty() || queue_.size() == sessions_.loading());
 }
 
 void EngineLoop::TellStarted(const Sequence& sequence) {

@@ -40,13 +40,21 @@ class EngineLoop {
              EngineListener* listener, Clock* clock, Logger* logger,
              Inbox* inbox);
 
+  // Before the first step: see SessionKeeper.
+  void UseShelf(SessionShelf* shelf) { sessions_.UseShelf(shelf); }
+  absl::Status Restore(const std::string& id, SnapshotHead head) {
+    return sessions_.Restore(id, std::move(head));
+  }
+
   // Runs the commands and queues the tickets, then: Plan, Run, Commit.
   void Step(Inbox::Mail* mail);
   // Ends the tickets and all that waits or runs with `status`; commands run.
   void EndAll(Inbox::Mail* mail, const absl::Status& status);
 
   // There is something to do without new tickets.
-  bool busy() const { return !active_.empty() || !queue_.empty(); }
+  bool busy() const {
+    return !active_.empty() || queue_.size() > sessions_.loading();
+  }
 
   // How long a request holds its slot, on average; zero before any has ended.
   // Thread-safe.

@@ -46,6 +46,11 @@ absl::Status Inbox::Post(Command command) {
   return absl::OkStatus();
 }
 
+void Inbox::Deliver(ShelfResult result) {
+  absl::MutexLock lock(&mutex_);
+  arrived_.results.push_back(std::move(result));
+}
+
 void Inbox::Cancel(absl::string_view request_id) {
   absl::MutexLock lock(&mutex_);
   const auto it = live_.find(request_id);
@@ -106,6 +111,7 @@ bool Inbox::Take(bool busy, Mail* mail) {
   last_progress_ = clock_->Now();
   move(&arrived_.tickets, &mail->tickets);
   move(&arrived_.commands, &mail->commands);
+  move(&arrived_.results, &mail->results);
   return !stopping_;
 }
 

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/clock.h"
+#include "engine/session/session_shelf.h"
 #include "engine/sessions.h"
 #include "engine/ticket.h"
 
@@ -31,6 +32,7 @@ class Inbox {
   struct Mail {
     std::vector<Ticket> tickets;
     std::vector<Command> commands;
+    std::vector<ShelfResult> results;
   };
 
   // `clock` outlives the inbox. REQUIRES: max_waiting >= 1.
@@ -44,6 +46,8 @@ class Inbox {
   absl::Status Submit(Request request, std::shared_ptr<TokenSink> sink);
   // OK: the command will run, once. UNAVAILABLE after BeginDrain or Stop.
   absl::Status Post(Command command);
+  // Wakes the loop; also while draining.
+  void Deliver(ShelfResult result);
   // Marks the request; unknown ids are ignored, and a cancelled one stays so.
   void Cancel(absl::string_view request_id);
   void Interrupt(absl::string_view request_id);
@@ -67,7 +71,8 @@ class Inbox {
 
  private:
   bool HasNews() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || !arrived_.tickets.empty() || !arrived_.commands.empty();
+    return stopping_ || !arrived_.tickets.empty() ||
+           !arrived_.commands.empty() || !arrived_.results.empty();
   }
 
   // Constant after construction.

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/session/session_shelf.h"
 #include "engine/token_sink.h"
 
 namespace tlin {
@@ -65,6 +66,9 @@ class EngineListener {
   // next token; and the history tokens that were read.
   virtual void OnSync(absl::Duration duration, int64_t history_tokens) = 0;
   virtual void OnCacheHits(int64_t rows) = 0;
+  // Of the session store; `ok`: without an error.
+  virtual void OnStoreOperation(ShelfResult::Operation operation,
+                                absl::Duration duration, bool ok) = 0;
   virtual void OnRequestEnd(const RequestEnd& end) = 0;
 };
 

@@ -13,9 +13,9 @@
 namespace tlin {
 namespace {
 
-int64_t TokenBytes(int64_t tokens) {
-  return tokens * static_cast<int64_t>(sizeof(TokenId));
-}
+// A larger state is not copied on the engine's thread for the shelf's sake:
+// histories that grow. Their tokens are stored, and make it again.
+constexpr int64_t kMostStoredBytes = int64_t{64} << 20;
 
 }  // namespace
 
@@ -30,147 +30,56 @@ SessionKeeper::SessionKeeper(const SessionOptions& options, ModelRunner* model,
       table_(options.max_sessions),
       leases_(static_cast<size_t>(model->info().slots)) {}
 
-SessionInfo SessionKeeper::Describe(const Session& session) const {
-  SessionInfo info;
-  info.id = session.id;
-  info.residence = session.busy               ? SessionInfo::Residence::kActive
-                   : session.slot.has_value() ? SessionInfo::Residence::kIdle
-                                              : SessionInfo::Residence::kStored;
-  info.tokens = session.token_count;
-  info.host_bytes = TokenBytes(session.token_count);
-  if (session.saved != nullptr) {
-    info.host_bytes += static_cast<int64_t>(session.saved->bytes.size());
-  }
-  if (session.slot.has_value()) {
-    info.device_bytes = model_->memory().session_cache_bytes;
-  }
-  info.created = session.created;
-  info.last_used = session.last_used;
-  return info;
+void SessionKeeper::LogFault(const char* what, const Session& session,
+                             const absl::Status& status) const {
+  logger_->Log(Severity::kError, what,
+               {{"session", session.id}, {"status", status.ToString()}});
 }
 
-void SessionKeeper::EraseOverdue() {
-  const absl::Time oldest = clock_->Now() - options_.idle_time_to_live;
-  const auto free = [](const Session& session) {
-    return !session.busy && session.binding == 0;
-  };
-  while (Session* const session = table_.FindOldest(free)) {
-    if (session->last_used >= oldest) return;
-    Erase(session);
+void SessionKeeper::Changed(Session* session) {
+  session->version = ++versions_;
+  if (shelf_ == nullptr) return;
+  const bool in_slot = KeepsSlot(*session);
+  const bool small =
+      !in_slot || model_->StateBytes(model_->Extent(*session->slot))
+                          .value_or(kMostStoredBytes + 1) <= kMostStoredBytes;
+  if (small) {
+    const absl::Status saved = Save(session);
+    if (!saved.ok())
+      LogFault("a session's state was not saved", *session, saved);
   }
+  session->stored_state = session->saved != nullptr;
+  shelf_->Put(session->id, session->version, MakeSnapshot(*session));
+  KeepWithinMemory();
 }
 
-void SessionKeeper::Erase(Session* session) {
-  CloseSlot(session);
-  token_bytes_ -= TokenBytes(session->token_count);
-  table_.Erase(session);
+void SessionKeeper::StopLoading(Session* session) {
+  if (!session->loading) return;
+  session->loading = false;
+  --loading_;
 }
 
-absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id,
-                                                 uint64_t binding) {
-  EraseOverdue();
-  Session* const session = table_.Find(id);
+void SessionKeeper::OnShelfResult(ShelfResult result) {
+  Session* const session = table_.Find(result.id);
+  const absl::Status status = result.snapshot.status();
   if (session == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no session ", id));
+    // Deleted meanwhile.
+  } else if (result.operation == ShelfResult::Operation::kPut) {
+    if (status.ok() && result.version == session->version) {
+      session->stored_version = result.version;
+    }
+  } else if (result.operation == ShelfResult::Operation::kGet &&
+             session->loading) {
+    StopLoading(session);
+    if (status.ok() && result.snapshot->state != nullptr &&
+        static_cast<int64_t>(result.snapshot->tokens.size()) ==
+            session->token_count) {
+      session->saved = Count(std::move(result.snapshot->state));
+    }
   }
-  if (session->busy) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("session ", id, " is busy with another request"));
-  }
-  if (session->binding != binding) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "session ", id,
-        binding == 0 ? " is open in a conversation" : " was made anew"));
-  }
-  return session;
-}
-
-absl::StatusOr<Sessions::Bound> SessionKeeper::Bind(absl::string_view id) {
-  EraseOverdue();
-  if (table_.Find(id) == nullptr) TLIN_RETURN_IF_ERROR(Create(id).status());
-  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(id));
-  session->binding = ++bindings_;
-  return Bound{Describe(*session), session->binding};
-}
-
-void SessionKeeper::Unbind(absl::string_view id, uint64_t binding) {
-  Session* const session = table_.Find(id);
-  if (session == nullptr || session->binding != binding) return;
-  session->binding = 0;
-  if (!session->busy) table_.Touch(session, clock_->Now());
-}
-
-absl::StatusOr<SessionInfo> SessionKeeper::Create(absl::string_view id) {
-  EraseOverdue();
-  TLIN_ASSIGN_OR_RETURN(Session* const session,
-                        table_.Create(id, clock_->Now()));
-  return Describe(*session);
-}
-
-absl::StatusOr<SessionInfo> SessionKeeper::Get(absl::string_view id) {
-  EraseOverdue();
-  const Session* const session = table_.Find(id);
-  if (session == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no session ", id));
-  }
-  return Describe(*session);
-}
-
-std::vector<SessionInfo> SessionKeeper::List() {
-  EraseOverdue();
-  std::vector<SessionInfo> infos;
-  infos.reserve(static_cast<size_t>(table_.size()));
-  table_.ForEach(
-      [&](const Session& session) { infos.push_back(Describe(session)); });
-  return infos;
-}
-
-absl::Status SessionKeeper::Delete(absl::string_view id) {
-  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(id));
-  Erase(session);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<SessionInfo> SessionKeeper::Fork(absl::string_view from,
-                                                absl::string_view to) {
-  TLIN_ASSIGN_OR_RETURN(Session* const origin, FindFree(from));
-  TLIN_ASSIGN_OR_RETURN(Session* const fork, table_.Create(to, clock_->Now()));
-  const absl::Status saved = Save(origin);
-  if (!saved.ok()) {
-    Erase(fork);
-    return saved;
-  }
-  fork->tokens = origin->tokens;
-  fork->token_count = origin->token_count;
-  fork->saved = origin->saved;
-  token_bytes_ += TokenBytes(fork->token_count);
-  KeepWithinMemory();
-  return Describe(*fork);
-}
-
-absl::StatusOr<Snapshot> SessionKeeper::Export(absl::string_view id) {
-  TLIN_ASSIGN_OR_RETURN(Session* const session, FindFree(id));
-  TLIN_RETURN_IF_ERROR(Save(session));
-  Snapshot snapshot = {session->tokens, session->saved, session->created,
-                       session->last_used};
-  KeepWithinMemory();
-  return snapshot;
-}
-
-absl::StatusOr<SessionInfo> SessionKeeper::Import(absl::string_view id,
-                                                  Snapshot snapshot) {
-  EraseOverdue();
-  TLIN_ASSIGN_OR_RETURN(Session* const session,
-                        table_.Create(id, clock_->Now()));
-  session->tokens = std::move(snapshot.tokens);
-  session->token_count = static_cast<int64_t>(session->tokens.size());
-  session->created = snapshot.created;
-  if (snapshot.state != nullptr) {
-    session->saved = Count(std::move(snapshot.state));
-  }
-  token_bytes_ += TokenBytes(session->token_count);
-  KeepWithinMemory();
-  return Describe(*session);
+  if (status.ok()) return;
+  logger_->Log(Severity::kError, "the session store failed",
+               {{"session", result.id}, {"status", status.ToString()}});
 }
 
 absl::StatusOr<Session*> SessionKeeper::Borrow(const Request& request) {
@@ -189,6 +98,12 @@ absl::StatusOr<Session*> SessionKeeper::Borrow(const Request& request) {
   ++busy_;
   if (KeepsSlot(*session)) --idle_;
   token_bytes_ -= TokenBytes(session->token_count);
+  if (shelf_ != nullptr && session->saved == nullptr && !KeepsSlot(*session) &&
+      session->stored_state && session->stored_version == session->version) {
+    session->loading = true;
+    ++loading_;
+    shelf_->Get(session->id);
+  }
   return session;
 }
 
@@ -197,6 +112,7 @@ void SessionKeeper::BecomeFree(Session* session, std::vector<TokenId> tokens) {
   session->token_count = static_cast<int64_t>(tokens.size());
   session->tokens = std::move(tokens);
   session->busy = false;
+  StopLoading(session);
   --busy_;
   if (KeepsSlot(*session)) ++idle_;
   token_bytes_ += TokenBytes(session->token_count);
@@ -209,6 +125,7 @@ void SessionKeeper::GiveBack(Session* session, std::vector<TokenId> tokens) {
 }
 
 bool SessionKeeper::CanStart(const Session* session, int64_t max_tokens) const {
+  if (session != nullptr && session->loading) return false;
   const bool has_slot = session != nullptr && KeepsSlot(*session);
   if (!has_slot && pool_.free() + kept_slots_ == 0) return false;
   if (model_->CanOpen(max_tokens)) return true;
@@ -258,8 +175,7 @@ SessionKeeper::Start SessionKeeper::StartSequence(Session* session,
     start.extent = session->saved->extent;
     return start;
   }
-  logger_->Log(Severity::kError, "a session's state was not loaded",
-               {{"session", session->id}, {"status", loaded.ToString()}});
+  LogFault("a session's state was not loaded", *session, loaded);
   model_->Close(slot);
   model_->Open(slot, max_tokens);
   return start;
@@ -283,6 +199,7 @@ void SessionKeeper::EndSequence(Session* session, SlotLease slot,
     session->slot.reset();
   }
   BecomeFree(session, std::move(tokens));
+  Changed(session);
 }
 
 absl::Status SessionKeeper::Save(Session* session) {
@@ -315,10 +232,7 @@ std::shared_ptr<const SavedState> SessionKeeper::Count(
 
 void SessionKeeper::LeaveSlot(Session* session) {
   const absl::Status saved = Save(session);
-  if (!saved.ok()) {
-    logger_->Log(Severity::kError, "a session's state was not saved",
-                 {{"session", session->id}, {"status", saved.ToString()}});
-  }
+  if (!saved.ok()) LogFault("a session's state was not saved", *session, saved);
   CloseSlot(session);
   KeepWithinMemory();
 }
@@ -333,13 +247,18 @@ void SessionKeeper::CloseSlot(Session* session) {
 }
 
 void SessionKeeper::KeepWithinMemory() {
+  const auto oldest = [this](bool stored) {
+    return table_.FindOldest([stored](const Session& session) {
+      return !session.busy && session.saved != nullptr &&
+             (!stored || session.stored_version == session.version);
+    });
+  };
   while (state_bytes_->load(std::memory_order_relaxed) >
          options_.state_memory_bytes) {
-    Session* const oldest = table_.FindOldest([](const Session& session) {
-      return !session.busy && session.saved != nullptr;
-    });
-    if (oldest == nullptr) return;  // what is left is in use
-    oldest->saved.reset();
+    Session* session = oldest(/*stored=*/true);
+    if (session == nullptr) session = oldest(/*stored=*/false);
+    if (session == nullptr) return;  // what is left is in use
+    session->saved.reset();
   }
 }
 

@@ -2,6 +2,7 @@
 #ifndef TLIN_ENGINE_SESSION_KEEPER_H_
 #define TLIN_ENGINE_SESSION_KEEPER_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "engine/options.h"
 #include "engine/request.h"
 #include "engine/session/session.h"
+#include "engine/session/session_shelf.h"
 #include "engine/session/session_table.h"
 #include "engine/sessions.h"
 #include "engine/slot_pool.h"
@@ -26,13 +28,21 @@ namespace tlin {
 
 // An idle session keeps its slot until somebody else wants it: then the least
 // recently used one's state moves to host memory, and comes back to some slot
-// with its next request. Where host memory is short, too, the state is let go:
-// the tokens stay, and make it again. Engine thread only.
+// with its next request. With a shelf each session is stored when it has
+// changed. Where host memory is short, too, states are let go, stored ones
+// first: they come back from the shelf, or are made from the tokens, which
+// stay. Engine thread only.
 class SessionKeeper final : public Sessions {
  public:
   // All pointers outlive the keeper.
   SessionKeeper(const SessionOptions& options, ModelRunner* model, Clock* clock,
                 Logger* logger);
+
+  // Before any session is there. Outlives the keeper; null: nothing is stored.
+  void UseShelf(SessionShelf* shelf) { shelf_ = shelf; }
+  // Before the loop runs: a session that the shelf has. Errors of Create.
+  absl::Status Restore(const std::string& id, SnapshotHead head);
+  void OnShelfResult(ShelfResult result);
 
   absl::StatusOr<SessionInfo> Create(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Get(absl::string_view id) override;
@@ -69,6 +79,8 @@ class SessionKeeper final : public Sessions {
   void EndSequence(Session* session, SlotLease slot,
                    std::vector<TokenId> tokens, bool state_is_whole);
 
+  // Sessions whose request waits for the shelf.
+  int64_t loading() const { return loading_; }
   const SlotPool& slots() const { return pool_; }
   // Slots of sessions on which no sequence runs.
   int32_t kept_slots() const { return kept_slots_; }
@@ -95,7 +107,21 @@ class SessionKeeper final : public Sessions {
   // One session that keeps a slot leaves it, a busy one only where it must.
   void MakeRoom(const Session* but_not);
   SessionInfo Describe(const Session& session) const;
+  Snapshot MakeSnapshot(const Session& session) const;
+  // Sessions' times are clock_->Now()'s; what leaves has the calendar's.
+  absl::Time ToWall(absl::Time time) const {
+    return clock_->WallNow() - (clock_->Now() - time);
+  }
+  absl::Time FromWall(absl::Time time) const {
+    return clock_->Now() -
+           std::max(clock_->WallNow() - time, absl::ZeroDuration());
+  }
+  void LogFault(const char* what, const Session& session,
+                const absl::Status& status) const;
   void EraseOverdue();
+  // The tokens are others than before: stores them.
+  void Changed(Session* session);
+  void StopLoading(Session* session);
   // The state in host memory as well.
   absl::Status Save(Session* session);
   // The same state, counted in state_bytes_ until nobody has it.
@@ -114,11 +140,15 @@ class SessionKeeper final : public Sessions {
   // Of saved states; they may be let go by any thread.
   const std::shared_ptr<std::atomic<int64_t>> state_bytes_;
 
+  SessionShelf* shelf_ = nullptr;
+
   SlotPool pool_;  // outlives the leases
   SessionTable table_;
   std::vector<SlotLease> leases_;  // [slots], of sessions that keep theirs
   int32_t kept_slots_ = 0;
   uint64_t bindings_ = 0;  // ever made
+  uint64_t versions_ = 0;  // the same
+  int64_t loading_ = 0;
   int64_t busy_ = 0;
   int64_t idle_ = 0;  // not busy, and keep a slot
   int64_t token_bytes_ = 0;

@@ -26,7 +26,9 @@ struct SessionInfo {
   // it; and of the slot.
   int64_t host_bytes = 0;
   int64_t device_bytes = 0;
-  absl::Time created;
+  // What it is now is stored beyond the process. Never true while active.
+  bool durable = false;
+  absl::Time created;  // by the calendar
   absl::Time last_used;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/session/directory_session_store.h"
 #include "server/library_logs.h"
 #include "server/port_file.h"
 #include "server/version.h"
@@ -20,6 +21,9 @@ constexpr absl::Duration kShutdownGrace = absl::Milliseconds(200);
 // For the step in progress when --drain_seconds are over; steps take
 // milliseconds.
 constexpr absl::Duration kLastStepGrace = absl::Seconds(5);
+
+// For sessions that changed last to be stored, a few megabytes each.
+constexpr absl::Duration kStoreGrace = absl::Seconds(20);
 
 LoadOptions MakeLoadOptions(const Flags& flags) {
   LoadOptions options;
@@ -96,9 +100,17 @@ absl::Status Daemon::Load() {
   const ModelMemory memory = loaded_.model->memory();
   served_.session_cache_bytes = memory.session_cache_bytes;
   served_.max_sessions = flags_.max_sessions;
+  if (!flags_.session_dir.empty()) {
+    // Of each model by itself: no other's sessions can be used, or lost.
+    TLIN_ASSIGN_OR_RETURN(session_store_,
+                          DirectorySessionStore::Open(absl::StrCat(
+                              flags_.session_dir, "/", served_.info.fingerprint,
+                              "-", served_.info.dtype)));
+  }
   engine_ = Engine::Create(MakeEngineOptions(flags_), loaded_.model.get(),
                            loaded_.tokenizer.get(), loaded_.config.eos_token_id,
-                           &listener_, &clock_, &logger_);
+                           &listener_, &clock_, &logger_, session_store_.get());
+  TLIN_RETURN_IF_ERROR(engine_->Restore());
   served_.engine = engine_.get();
   state_ = std::make_shared<StateCollector>(
       served_.name, served_.info, memory, [] { return HostMemory(); },
@@ -150,6 +162,7 @@ bool Daemon::Drain() {
                   absl::ToDoubleSeconds(engine_->TimeSinceProgress())}});
     return false;
   }
+  const bool all_stored = engine_->WaitUntilStored(kStoreGrace);
   const absl::Duration left = flags_.drain - (clock_.Now() - begin);
   const bool all_read =
       rpc_server_->WaitForCalls(std::max(left, kShutdownGrace));
@@ -157,6 +170,7 @@ bool Daemon::Drain() {
   logger_.Log(Severity::kInfo, "drained",
               {{"all_ended", all_ended},
                {"all_read", all_read},
+               {"all_stored", all_stored},
                {"seconds", absl::ToDoubleSeconds(clock_.Now() - begin)}});
   return true;
 }

@@ -52,6 +52,7 @@ class Daemon {
   PrometheusListener listener_;
   std::unique_ptr<MetricsServer> metrics_server_;
   LoadedModel loaded_;
+  std::unique_ptr<SessionStore> session_store_;  // null: none
   std::unique_ptr<Engine> engine_;
   ServedModel served_;
   std::shared_ptr<StateCollector> state_;

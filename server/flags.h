@@ -32,6 +32,7 @@ struct Flags {
   int32_t max_sessions = 4096;                      // in slots and elsewhere
   int64_t session_memory_bytes = int64_t{1} << 30;  // of states beside slots
   absl::Duration session_ttl = absl::Hours(24);     // without use
+  std::string session_dir;  // empty: sessions end with the process
 
   // Limits.
   int32_t max_queued_requests = 256;

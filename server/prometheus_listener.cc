@@ -26,6 +26,9 @@ const Buckets& RowBuckets() {
   return *buckets;
 }
 
+// In the order of ShelfResult::Operation.
+constexpr const char* kStoreOperations[] = {"put", "get", "delete"};
+
 }  // namespace
 
 PrometheusListener::PrometheusListener(const std::string& model, Clock* clock)
@@ -85,6 +88,16 @@ PrometheusListener::PrometheusListener(const std::string& model, Clock* clock)
                            "Steps of a sequence that needed no sync.");
   cache_misses_ =
       AddCounter("tlin_cache_misses_total", "Steps of a sequence that synced.");
+  for (size_t i = 0; i < store_seconds_.size(); ++i) {
+    const Labels op = {{"op", kStoreOperations[i]}};
+    store_seconds_[i] = AddHistogram(
+        "tlin_session_store_seconds",
+        "An operation of the session store, with encoding and decoding.",
+        LatencyBuckets(), op);
+    store_errors_[i] =
+        AddCounter("tlin_session_store_errors_total",
+                   "Operations of the session store that failed.", op);
+  }
 }
 
 prometheus::Counter* PrometheusListener::AddCounter(const char* name,
@@ -168,6 +181,13 @@ void PrometheusListener::OnSync(absl::Duration duration,
 
 void PrometheusListener::OnCacheHits(int64_t rows) {
   cache_hits_->Increment(static_cast<double>(rows));
+}
+
+void PrometheusListener::OnStoreOperation(ShelfResult::Operation operation,
+                                          absl::Duration duration, bool ok) {
+  const auto index = static_cast<size_t>(operation);
+  store_seconds_[index]->Observe(absl::ToDoubleSeconds(duration));
+  if (!ok) store_errors_[index]->Increment();
 }
 
 void PrometheusListener::OnRequestEnd(const RequestEnd& end) {

@@ -45,6 +45,8 @@ class PrometheusListener final : public EngineListener {
   void OnToken(absl::Duration since_previous) override;
   void OnSync(absl::Duration duration, int64_t history_tokens) override;
   void OnCacheHits(int64_t rows) override;
+  void OnStoreOperation(ShelfResult::Operation operation,
+                        absl::Duration duration, bool ok) override;
   void OnRequestEnd(const RequestEnd& end) override;
 
  private:
@@ -77,6 +79,10 @@ class PrometheusListener final : public EngineListener {
   prometheus::Counter* wasted_tokens_;
   prometheus::Counter* cache_hits_;
   prometheus::Counter* cache_misses_;
+
+  // [ShelfResult::Operation]
+  std::array<prometheus::Histogram*, 3> store_seconds_;
+  std::array<prometheus::Counter*, 3> store_errors_;
 
   std::atomic<bool> draining_{false};
 

@@ -53,6 +53,7 @@ v1::Session EncodeSession(const SessionInfo& info) {
   wire.set_tokens(info.tokens);
   wire.set_host_bytes(info.host_bytes);
   wire.set_device_bytes(info.device_bytes);
+  wire.set_durable(info.durable);
   EncodeTime(info.created, wire.mutable_created());
   EncodeTime(info.last_used, wire.mutable_last_used());
   return wire;

@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "absl/time/clock.h"
+
 namespace tlin {
 
 absl::Time MonotonicClock::Now() {
@@ -11,5 +13,7 @@ absl::Time MonotonicClock::Now() {
              std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot)
                  .count());
 }
+
+absl::Time MonotonicClock::WallNow() { return absl::Now(); }
 
 }  // namespace tlin

@@ -14,11 +14,14 @@ class Clock {
   // Monotonic: never goes back, unrelated to the wall clock's zero. Use it for
   // durations and deadlines.
   virtual absl::Time Now() = 0;
+  // By the calendar: to be shown and stored. May jump.
+  virtual absl::Time WallNow() = 0;
 };
 
 class MonotonicClock final : public Clock {
  public:
   absl::Time Now() override;
+  absl::Time WallNow() override;
 };
 
 }  // namespace tlin

@@ -21,6 +21,10 @@ struct SavedState {
   std::vector<std::byte> bytes;  // ModelRunner::StateBytes(extent) of them
 };
 
+inline int64_t TokenBytes(int64_t tokens) {
+  return tokens * static_cast<int64_t>(sizeof(TokenId));
+}
+
 // Engine thread only.
 struct Session {
   std::string id;
@@ -32,9 +36,15 @@ struct Session {
   // is the same), or in neither: then it is made from the tokens again.
   std::optional<SlotId> slot;
   std::shared_ptr<const SavedState> saved;
+  // Of the tokens; another one whenever they change. The shelf has
+  // stored_version, with a state or without; 0: nothing.
+  uint64_t version = 0;
+  uint64_t stored_version = 0;
+  bool stored_state = false;
+  bool loading = false;  // the state is on its way from the shelf
   bool busy = false;     // a request waits or runs on it
   uint64_t binding = 0;  // of the conversation that has it; 0: none
-  absl::Time created;
+  absl::Time created;    // by the engine's Clock
   absl::Time last_used;
 };
 

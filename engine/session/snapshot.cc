@@ -135,6 +135,64 @@ absl::Status CheckModel(const Header& header, absl::string_view name,
   return absl::OkStatus();
 }
 
+// A header whose numbers fit the model and each other.
+absl::StatusOr<Header> CheckedHeader(absl::string_view bytes,
+                                     absl::string_view name,
+                                     const ModelRunner& model) {
+  const ModelInfo& info = model.info();
+  TLIN_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, name));
+  TLIN_RETURN_IF_ERROR(CheckModel(header, name, info));
+  if (header.tokens > static_cast<uint64_t>(info.max_context_tokens)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": has ", header.tokens, " tokens: a context has ",
+                     info.max_context_tokens, " (--max_context_tokens)"));
+  }
+  const StateExtent extent = {header.history_tokens, header.window_tokens};
+  const absl::StatusOr<int64_t> state_bytes = model.StateBytes(extent);
+  if (!state_bytes.ok() ||
+      extent.tokens() > static_cast<int64_t>(header.tokens) ||
+      header.state_bytes != static_cast<uint64_t>(*state_bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": has a state of ", header.state_bytes, " bytes, ",
+                     extent.history_tokens, " history and ",
+                     extent.window_tokens, " window tokens, of ", header.tokens,
+                     " tokens: this model has none such"));
+  }
+  return header;
+}
+
+int64_t HeadBytes(const Header& header) {
+  return kSnapshotHeaderBytes +
+         static_cast<int64_t>(header.tokens * sizeof(TokenId) +
+                              sizeof(uint64_t));
+}
+
+absl::Status CheckSize(absl::string_view bytes, absl::string_view name,
+                       int64_t size) {
+  if (static_cast<int64_t>(bytes.size()) == size) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      name, ": has ", bytes.size(), " bytes: its header tells of ", size));
+}
+
+// The token ids, which `parts` comes to next.
+absl::StatusOr<std::vector<TokenId>> ReadTokens(const Header& header,
+                                                absl::string_view name,
+                                                const ModelInfo& info,
+                                                Parts* parts) {
+  TLIN_ASSIGN_OR_RETURN(
+      const absl::string_view ids,
+      parts->Next("token ids", header.tokens * sizeof(TokenId)));
+  std::vector<TokenId> tokens(header.tokens);
+  std::copy_n(ids.data(), ids.size(), reinterpret_cast<char*>(tokens.data()));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < info.vocab_size) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": token ", i, " is ", tokens[i],
+        ": the vocabulary has the ids 0 to ", info.vocab_size - 1));
+  }
+  return tokens;
+}
+
 }  // namespace
 
 int64_t SnapshotBytes(int64_t tokens, int64_t state_bytes) {
@@ -171,55 +229,47 @@ std::string EncodeSnapshot(const Snapshot& snapshot, const ModelInfo& model) {
   return bytes;
 }
 
+absl::StatusOr<int64_t> SnapshotHeadBytes(absl::string_view bytes,
+                                          absl::string_view name,
+                                          const ModelRunner& model) {
+  TLIN_ASSIGN_OR_RETURN(const Header header, CheckedHeader(bytes, name, model));
+  return HeadBytes(header);
+}
+
+absl::StatusOr<SnapshotHead> DecodeSnapshotHead(absl::string_view bytes,
+                                                absl::string_view name,
+                                                const ModelRunner& model) {
+  TLIN_ASSIGN_OR_RETURN(const Header header, CheckedHeader(bytes, name, model));
+  TLIN_RETURN_IF_ERROR(CheckSize(bytes, name, HeadBytes(header)));
+  Parts parts(bytes, name);
+  SnapshotHead head;
+  TLIN_ASSIGN_OR_RETURN(head.tokens,
+                        ReadTokens(header, name, model.info(), &parts));
+  head.extent = {header.history_tokens, header.window_tokens};
+  head.created = absl::FromUnixNanos(header.created_ns);
+  head.last_used = absl::FromUnixNanos(header.last_used_ns);
+  return head;
+}
+
 absl::StatusOr<Snapshot> DecodeSnapshot(absl::string_view bytes,
                                         absl::string_view name,
                                         const ModelRunner& model) {
-  const ModelInfo& info = model.info();
-  TLIN_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, name));
-  TLIN_RETURN_IF_ERROR(CheckModel(header, name, info));
-  const auto tokens = static_cast<int64_t>(header.tokens);
-  if (header.tokens > static_cast<uint64_t>(info.max_context_tokens)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": has ", header.tokens, " tokens: a context has ",
-                     info.max_context_tokens, " (--max_context_tokens)"));
-  }
-  const StateExtent extent = {header.history_tokens, header.window_tokens};
-  absl::StatusOr<int64_t> state_bytes = model.StateBytes(extent);
-  if (!state_bytes.ok() || extent.tokens() > tokens ||
-      header.state_bytes != static_cast<uint64_t>(*state_bytes)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        name, ": has a state of ", header.state_bytes, " bytes, ",
-        extent.history_tokens, " history and ", extent.window_tokens,
-        " window tokens, of ", tokens, " tokens: this model has none such"));
-  }
-  const int64_t size = SnapshotBytes(tokens, *state_bytes);
-  if (static_cast<int64_t>(bytes.size()) != size) {
-    return absl::DataLossError(absl::StrCat(
-        name, ": has ", bytes.size(), " bytes: its header tells of ", size));
-  }
-
+  TLIN_ASSIGN_OR_RETURN(const Header header, CheckedHeader(bytes, name, model));
+  const auto state_bytes = static_cast<int64_t>(header.state_bytes);
+  TLIN_RETURN_IF_ERROR(CheckSize(
+      bytes, name,
+      SnapshotBytes(static_cast<int64_t>(header.tokens), state_bytes)));
   Parts parts(bytes, name);
-  TLIN_ASSIGN_OR_RETURN(
-      const absl::string_view ids,
-      parts.Next("token ids", header.tokens * sizeof(TokenId)));
+  Snapshot snapshot;
+  TLIN_ASSIGN_OR_RETURN(snapshot.tokens,
+                        ReadTokens(header, name, model.info(), &parts));
   TLIN_ASSIGN_OR_RETURN(const absl::string_view state,
                         parts.Next("bytes of the state", header.state_bytes));
-  Snapshot snapshot;
   snapshot.created = absl::FromUnixNanos(header.created_ns);
   snapshot.last_used = absl::FromUnixNanos(header.last_used_ns);
-  snapshot.tokens.resize(header.tokens);
-  std::copy_n(ids.data(), ids.size(),
-              reinterpret_cast<char*>(snapshot.tokens.data()));
-  for (size_t i = 0; i < snapshot.tokens.size(); ++i) {
-    if (snapshot.tokens[i] < 0 || snapshot.tokens[i] >= info.vocab_size) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, ": token ", i, " is ", snapshot.tokens[i],
-          ": the vocabulary has the ids 0 to ", info.vocab_size - 1));
-    }
-  }
-  if (extent.tokens() > 0) {
+  if (state_bytes > 0) {
     auto saved = std::make_shared<SavedState>();
-    saved->extent = extent;
+    saved->extent = {header.history_tokens, header.window_tokens};
     saved->bytes.resize(state.size());
     std::copy_n(state.data(), state.size(),
                 reinterpret_cast<char*>(saved->bytes.data()));

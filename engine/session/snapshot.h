@@ -41,7 +41,7 @@ namespace tlin {
 struct Snapshot {
   std::vector<TokenId> tokens;
   std::shared_ptr<const SavedState> state;  // or null
-  absl::Time created;
+  absl::Time created;                       // by the calendar
   absl::Time last_used;
 };
 
@@ -61,6 +61,23 @@ std::string EncodeSnapshot(const Snapshot& snapshot, const ModelInfo& model);
 absl::StatusOr<Snapshot> DecodeSnapshot(absl::string_view bytes,
                                         absl::string_view name,
                                         const ModelRunner& model);
+
+// What stands before the state: enough to know a session by.
+struct SnapshotHead {
+  std::vector<TokenId> tokens;
+  StateExtent extent;  // of the state that follows
+  absl::Time created;
+  absl::Time last_used;
+};
+
+// How many bytes the head has, from a header's kSnapshotHeaderBytes; and the
+// head from so many. Errors as above.
+absl::StatusOr<int64_t> SnapshotHeadBytes(absl::string_view bytes,
+                                          absl::string_view name,
+                                          const ModelRunner& model);
+absl::StatusOr<SnapshotHead> DecodeSnapshotHead(absl::string_view bytes,
+                                                absl::string_view name,
+                                                const ModelRunner& model);
 
 }  // namespace tlin
 

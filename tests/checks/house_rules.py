@@ -30,7 +30,7 @@ EDGES = {
     "engine": ["engine/*", "engine/base", "engine/session", "engine/tokenizer"],
     "engine/load_engine.h": ["engine/*", "engine/base", "engine/tokenizer", "engine/model", "engine/backend/*"],
     "engine/load_engine.cc": ["engine/*", "engine/base", "engine/tokenizer", "engine/model", "engine/backend/*"],
-    "server": ["server", "engine/*", "engine/base", "engine/tokenizer", "engine/model/config.h", "tlin/v1", "google/rpc"],
+    "server": ["server", "engine/*", "engine/base", "engine/session", "engine/tokenizer", "engine/model/config.h", "tlin/v1", "google/rpc"],
     "client": ["client", "tlin/v1", "google/rpc", "grpc/health/v1"],
     # The closed forms of `tlin plan` are the engine's own: written once.
     "client/plan_command.cc": ["client", "engine/model/config.h", "engine/model/cost_model.h",

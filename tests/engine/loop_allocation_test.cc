@@ -47,6 +47,8 @@ class QuietListener final : public EngineListener {
   void OnToken(absl::Duration) override {}
   void OnSync(absl::Duration, int64_t) override {}
   void OnCacheHits(int64_t) override {}
+  void OnStoreOperation(ShelfResult::Operation, absl::Duration, bool) override {
+  }
   void OnRequestEnd(const RequestEnd&) override {}
 
   int64_t slices = 0;

@@ -13,11 +13,12 @@ METRICS = {
     **dict.fromkeys((
         "tlin_requests_total", "tlin_prompt_tokens_total", "tlin_generated_tokens_total",
         "tlin_cached_tokens_total", "tlin_synced_tokens_total", "tlin_wasted_tokens_total",
-        "tlin_cache_hits_total", "tlin_cache_misses_total", "tlin_preemptions_total"), "counter"),
+        "tlin_cache_hits_total", "tlin_cache_misses_total", "tlin_preemptions_total",
+        "tlin_session_store_errors_total"), "counter"),
     **dict.fromkeys((
         "tlin_time_to_first_token_seconds", "tlin_inter_token_latency_seconds",
         "tlin_request_duration_seconds", "tlin_queue_time_seconds", "tlin_sync_duration_seconds",
-        "tlin_step_duration_seconds", "tlin_batch_rows"), "histogram"),
+        "tlin_step_duration_seconds", "tlin_batch_rows", "tlin_session_store_seconds"), "histogram"),
     **dict.fromkeys((
         "tlin_requests_running", "tlin_requests_waiting", "tlin_oldest_waiting_seconds",
         "tlin_seconds_since_last_step", "tlin_sessions", "tlin_slots", "tlin_slots_used", "tlin_slots_high_water",

@@ -138,6 +138,9 @@ class SessionsTest(unittest.TestCase):
         self.start("tconst-demo")
         self.assertIn("fork ID [NEW]", self.tlin("sessions", "--help"))
         self.assertIn("state                stored", self.tlin("sessions", "create", "a"))
+        times = self.sessions.GetSession(sessions_pb.GetSessionRequest(session_id="a"))
+        for told in (times.created, times.last_used):
+            self.assertLess(abs(time.time() - told.seconds), 3600)
         self.tlin("generate", "The people", "--session_id=a", "--max_new_tokens=5")
         made = json.loads(self.tlin("sessions", "fork", "a", "--json"))
         self.assertTrue(made["session_id"].startswith("session-"))

@@ -35,6 +35,7 @@ class FakeEngine final : public Engine {
   // False: nobody cancelled it within a minute.
   bool WaitForCancel(const std::string& id) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  absl::Status Restore() override { return absl::OkStatus(); }
   void Start() override {}
   absl::Status Submit(Request request,
                       std::shared_ptr<TokenSink> sink) override;
@@ -52,6 +53,7 @@ class FakeEngine final : public Engine {
   void BeginDrain() override;
   bool WaitUntilIdle(absl::Duration) override { return true; }
   bool StopWithin(absl::Duration) override { return true; }
+  bool WaitUntilStored(absl::Duration) override { return true; }
   absl::Duration TimeSinceProgress() const override;
   absl::Duration RetryDelay() const override;
 

@@ -129,6 +129,8 @@ TEST_F(MetricsTest, EveryPromisedMetricIsThereWithTypeHelpAndLabels) {
       {"tlin_cache_usage_ratio", "gauge"},
       {"tlin_memory_bytes", "gauge"},
       {"tlin_sessions", "gauge"},
+      {"tlin_session_store_seconds", "histogram"},
+      {"tlin_session_store_errors_total", "counter"},
       {"tlin_preemptions_total", "counter"}};
   const std::pair<const char*, const char*> process_metrics[] = {
       {"tlin_device_memory_bytes", "gauge"},

@@ -61,6 +61,23 @@ void RecordingListener::OnCacheHits(int64_t rows) {
   totals_.cache_hits += rows;
 }
 
+void RecordingListener::OnStoreOperation(ShelfResult::Operation operation,
+                                         absl::Duration, bool ok) {
+  absl::MutexLock lock(&mutex_);
+  switch (operation) {
+    case ShelfResult::Operation::kPut:
+      ++totals_.puts;
+      break;
+    case ShelfResult::Operation::kGet:
+      ++totals_.gets;
+      break;
+    case ShelfResult::Operation::kDelete:
+      ++totals_.deletes;
+      break;
+  }
+  if (!ok) ++totals_.store_errors;
+}
+
 void RecordingListener::OnRequestEnd(const RequestEnd& end) {
   absl::MutexLock lock(&mutex_);
   ++totals_.ends;

@@ -17,6 +17,10 @@ namespace tlin {
 struct ListenerTotals {
   int64_t steps = 0;
   int64_t admitted = 0;
+  int64_t puts = 0;  // of the session store
+  int64_t gets = 0;
+  int64_t deletes = 0;
+  int64_t store_errors = 0;
   int64_t prompt_tokens = 0;
   int64_t first_tokens = 0;
   int64_t later_tokens = 0;
@@ -40,6 +44,8 @@ class RecordingListener final : public EngineListener {
   void OnToken(absl::Duration since_previous) override;
   void OnSync(absl::Duration duration, int64_t history_tokens) override;
   void OnCacheHits(int64_t rows) override;
+  void OnStoreOperation(ShelfResult::Operation operation,
+                        absl::Duration duration, bool ok) override;
   void OnRequestEnd(const RequestEnd& end) override;
 
   ListenerTotals totals() const;
