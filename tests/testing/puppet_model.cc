@@ -138,8 +138,10 @@ StateExtent PuppetModel::Extent(SlotId id) const {
 absl::StatusOr<int64_t> PuppetModel::StateBytes(
     const StateExtent& extent) const {
   const int64_t window = info_.generation_window;
-  if (extent.history_tokens < 0 || extent.window_tokens < 0 ||
-      extent.tokens() > options_.max_context_tokens ||
+  const int64_t most = options_.max_context_tokens;
+  if (extent.history_tokens < 0 || extent.history_tokens > most ||
+      extent.window_tokens < 0 || extent.window_tokens > most ||
+      extent.tokens() > most ||
       (window == 0 ? extent.history_tokens != 0
                    : extent.history_tokens % window != 0 ||
                          extent.window_tokens > window)) {
