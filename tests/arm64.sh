@@ -2,14 +2,18 @@
 # Builds for arm64 with a cross compiler and runs tests under qemu, on a machine of another kind.
 # What is emulated is slow: the tests that say most about the processor, and the programs.
 # The arm64 libraries are unpacked into build-arm64/root: nothing of this machine's own is touched.
+#   tests/arm64.sh              the kernels, what reads bytes, the programs
+#   tests/arm64.sh --kernels    the kernels only, as tests/run.sh does: half the time
 # Ends with one line for a person: "N passed, N failed". Exits with 77 where what it needs
 # cannot be had.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+kernels_only=false
 case "${1:-}" in
   "") ;;
-  -h|--help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
+  --kernels) kernels_only=true ;;
+  -h|--help) sed -n '2,8s/^# //p' "$0"; exit 0 ;;
   *) echo "arm64.sh: no such option: $1 (see --help)" >&2; exit 2 ;;
 esac
 if [ "$(uname -m)" = aarch64 ]; then
@@ -85,19 +89,25 @@ have_libraries() {
   echo "$wanted" >"$root.made"
 }
 
+# The kernels, the small goldens and two random models of them.
+targets=(tlin_backend_test tlin_golden_test tlin_model_test)
+tests='tlin_backend_test(_rest)?|tlin_(golden|model)_test_neon'
+# What reads bytes; and integration_greedy: tlind and tlin themselves, the demo models' text as on
+# x86-64.
+if ! $kernels_only; then
+  targets+=(tlind tlin tlin_tokenizer_test)
+  tests+='|tlin_tokenizer_test|integration_greedy'
+fi
+
 # Without debug information, which takes time and says nothing here.
 build_arm64() {
   configure "$folder" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/arm64.cmake" -DCMAKE_SYSROOT="$root" \
     -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 &&
-    quietly "$folder/build.log" cmake --build "$folder" -j "$jobs" --target \
-      tlind tlin tlin_backend_test tlin_golden_test tlin_model_test tlin_tokenizer_test
+    quietly "$folder/build.log" cmake --build "$folder" -j "$jobs" --target "${targets[@]}"
 }
 
-# The kernels, the small goldens and two random models of them, what reads bytes; and
-# integration_greedy: tlind and tlin themselves, the demo models' text as on x86-64.
 run_emulated() {
-  run_ctest "$folder" -R \
-    '^(tlin_(backend|tokenizer)_test.*|tlin_(golden|model)_test_neon|integration_greedy)$'
+  run_ctest "$folder" -R "^($tests)\$"
 }
 
 deploy/packages.sh build test arm64 || exit 77

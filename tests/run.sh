@@ -63,7 +63,7 @@ if ! $quick && [ "$failed" -eq 0 ]; then
   step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread
   step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz
-  step "arm64, under qemu" tests/arm64.sh
+  step "arm64's kernels, under qemu" tests/arm64.sh --kernels
 fi
 
 summary
