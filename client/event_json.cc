@@ -1,5 +1,6 @@
 #include "client/event_json.h"
 
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "client/rpc_status.h"
 #include "nlohmann/json.hpp"
@@ -86,6 +87,16 @@ nlohmann::ordered_json LogprobsJson(const v1::TokenLogprobs& token) {
 
 std::string OneLine(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string FieldLines(const nlohmann::ordered_json& json) {
+  std::string lines;
+  for (const auto& [name, value] : json.items()) {
+    absl::StrAppendFormat(
+        &lines, "%-20s %s\n", name,
+        value.is_string() ? value.get_ref<const std::string&>() : value.dump());
+  }
+  return lines;
 }
 
 }  // namespace tlin::client

@@ -20,6 +20,9 @@ std::string ErrorJson(const absl::Status& status);
 // {"token_id":..,"logprob":..,"rank":..,"top":[..]}
 nlohmann::ordered_json LogprobsJson(const v1::TokenLogprobs& token);
 
+// For a person: a line for each field of an object.
+std::string FieldLines(const nlohmann::ordered_json& json);
+
 // Invalid UTF-8 becomes U+FFFD; a number that is not finite becomes null.
 std::string OneLine(const nlohmann::ordered_json& json);
 

@@ -1,7 +1,6 @@
 // tlin model: what the server serves.
 #include <string>
 
-#include "absl/strings/str_format.h"
 #include "client/command_support.h"
 #include "client/event_json.h"
 #include "nlohmann/json.hpp"
@@ -56,12 +55,7 @@ int RunModel(const Args& args, Io& io) {
   if (server.json) {
     io.out << OneLine(json) << "\n";
   } else {
-    for (const auto& [name, value] : json.items()) {
-      io.out << absl::StrFormat("%-20s %s\n", name,
-                                value.is_string()
-                                    ? value.get_ref<const std::string&>()
-                                    : value.dump());
-    }
+    io.out << FieldLines(json);
   }
   return Done(io);
 }

@@ -158,12 +158,7 @@ class SessionsCommand {
     if (server_.json) {
       io_.out << OneLine(json) << "\n";
     } else {
-      for (const auto& [name, value] : json.items()) {
-        io_.out << absl::StrFormat("%-20s %s\n", name,
-                                   value.is_string()
-                                       ? value.get_ref<const std::string&>()
-                                       : value.dump());
-      }
+      io_.out << FieldLines(json);
     }
     return Done(io_);
   }

@@ -75,13 +75,14 @@ class Inbox {
            !arrived_.commands.empty() || !arrived_.results.empty();
   }
 
+  // UNAVAILABLE after BeginDrain or Stop.
+  absl::Status CheckOpen() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
   // Constant after construction.
   const int32_t max_waiting_;
   Clock* const clock_;
 
   mutable absl::Mutex mutex_;
-  absl::Status CheckOpen() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-
   Mail arrived_ ABSL_GUARDED_BY(mutex_);
   // Requests that have not ended, with their marks.
   absl::flat_hash_map<std::string, std::shared_ptr<std::atomic<CallerWish>>>

@@ -23,8 +23,7 @@ SessionInfo SessionKeeper::Describe(const Session& session) const {
   if (session.slot.has_value()) {
     info.device_bytes = model_->memory().session_cache_bytes;
   }
-  info.durable = !session.busy && session.version != 0 &&
-                 session.stored_version == session.version;
+  info.durable = !session.busy && session.stored_version == session.version;
   info.created = ToWall(session.created);
   info.last_used = ToWall(session.last_used);
   return info;
@@ -48,13 +47,16 @@ void SessionKeeper::Erase(Session* session) {
   table_.Erase(session);
 }
 
-absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id,
-                                                 uint64_t binding) {
+absl::StatusOr<Session*> SessionKeeper::Find(absl::string_view id) {
   EraseOverdue();
   Session* const session = table_.Find(id);
-  if (session == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no session ", id));
-  }
+  if (session != nullptr) return session;
+  return absl::NotFoundError(absl::StrCat("there is no session ", id));
+}
+
+absl::StatusOr<Session*> SessionKeeper::FindFree(absl::string_view id,
+                                                 uint64_t binding) {
+  TLIN_ASSIGN_OR_RETURN(Session* const session, Find(id));
   if (session->busy) {
     return absl::FailedPreconditionError(
         absl::StrCat("session ", id, " is busy with another request"));
@@ -93,9 +95,7 @@ absl::StatusOr<SessionInfo> SessionKeeper::Create(absl::string_view id) {
 absl::Status SessionKeeper::Restore(const std::string& id, SnapshotHead head) {
   TLIN_ASSIGN_OR_RETURN(Session* const session,
                         table_.Create(id, FromWall(head.last_used)));
-  session->tokens = std::move(head.tokens);
-  session->token_count = static_cast<int64_t>(session->tokens.size());
-  token_bytes_ += TokenBytes(session->token_count);
+  SetTokens(session, std::move(head.tokens));
   session->created = FromWall(head.created);
   session->version = ++versions_;
   session->stored_version = session->version;
@@ -104,11 +104,7 @@ absl::Status SessionKeeper::Restore(const std::string& id, SnapshotHead head) {
 }
 
 absl::StatusOr<SessionInfo> SessionKeeper::Get(absl::string_view id) {
-  EraseOverdue();
-  const Session* const session = table_.Find(id);
-  if (session == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no session ", id));
-  }
+  TLIN_ASSIGN_OR_RETURN(const Session* const session, Find(id));
   return Describe(*session);
 }
 
@@ -136,10 +132,8 @@ absl::StatusOr<SessionInfo> SessionKeeper::Fork(absl::string_view from,
     Erase(fork);
     return saved;
   }
-  fork->tokens = origin->tokens;
-  fork->token_count = origin->token_count;
+  SetTokens(fork, origin->tokens);
   fork->saved = origin->saved;
-  token_bytes_ += TokenBytes(fork->token_count);
   Changed(fork);
   KeepWithinMemory();
   return Describe(*fork);
@@ -163,13 +157,11 @@ absl::StatusOr<SessionInfo> SessionKeeper::Import(absl::string_view id,
   EraseOverdue();
   TLIN_ASSIGN_OR_RETURN(Session* const session,
                         table_.Create(id, clock_->Now()));
-  session->tokens = std::move(snapshot.tokens);
-  session->token_count = static_cast<int64_t>(session->tokens.size());
+  SetTokens(session, std::move(snapshot.tokens));
   session->created = FromWall(snapshot.created);
   if (snapshot.state != nullptr) {
     session->saved = Count(std::move(snapshot.state));
   }
-  token_bytes_ += TokenBytes(session->token_count);
   Changed(session);
   KeepWithinMemory();
   return Describe(*session);

@@ -107,15 +107,19 @@ absl::StatusOr<Session*> SessionKeeper::Borrow(const Request& request) {
   return session;
 }
 
-void SessionKeeper::BecomeFree(Session* session, std::vector<TokenId> tokens) {
-  TLIN_CHECK(session->busy);
+void SessionKeeper::SetTokens(Session* session, std::vector<TokenId> tokens) {
   session->token_count = static_cast<int64_t>(tokens.size());
   session->tokens = std::move(tokens);
+  token_bytes_ += TokenBytes(session->token_count);
+}
+
+void SessionKeeper::BecomeFree(Session* session, std::vector<TokenId> tokens) {
+  TLIN_CHECK(session->busy);
+  SetTokens(session, std::move(tokens));
   session->busy = false;
   StopLoading(session);
   --busy_;
   if (KeepsSlot(*session)) ++idle_;
-  token_bytes_ += TokenBytes(session->token_count);
   table_.Touch(session, clock_->Now());
 }
 

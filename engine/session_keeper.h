@@ -99,10 +99,14 @@ class SessionKeeper final : public Sessions {
     return session.slot.has_value() &&
            leases_[static_cast<size_t>(*session.slot)].held();
   }
+  // NOT_FOUND, also for one whose time is over.
+  absl::StatusOr<Session*> Find(absl::string_view id);
   // Neither busy nor bound, but by `binding`.
   absl::StatusOr<Session*> FindFree(absl::string_view id, uint64_t binding = 0);
   // After the session's last use.
   void Erase(Session* session);
+  // Of a session that is not busy, and has none yet.
+  void SetTokens(Session* session, std::vector<TokenId> tokens);
   void BecomeFree(Session* session, std::vector<TokenId> tokens);
   // One session that keeps a slot leaves it, a busy one only where it must.
   void MakeRoom(const Session* but_not);

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
@@ -72,8 +71,7 @@ absl::Status ConverseCall::Handle(const grpc::ByteBuffer& bytes) {
 absl::Status ConverseCall::Open(const v1::ConverseOpen& open) {
   TLIN_RETURN_IF_ERROR(CheckModel(open.model(), *model_));
   std::string id = open.session_id();
-  if (id.empty()) id = services_.ids->NextSession();
-  TLIN_RETURN_IF_ERROR(CheckSessionId("open.session_id", id));
+  TLIN_RETURN_IF_ERROR(ChooseSessionId("open.session_id", services_.ids, &id));
   {
     absl::MutexLock lock(&mutex_);
     if (opening_) return absl::InvalidArgumentError("open: comes twice");

@@ -46,6 +46,13 @@ absl::Status CheckSessionId(absl::string_view field, const std::string& id) {
       "': want 1 to ", kMaxIdBytes, " of A-Z a-z 0-9 . _ -, no dot first"));
 }
 
+absl::Status ChooseSessionId(absl::string_view field, RequestIds* ids,
+                             std::string* id) {
+  if (!id->empty()) return CheckSessionId(field, *id);
+  *id = ids->NextSession();
+  return absl::OkStatus();
+}
+
 v1::Session EncodeSession(const SessionInfo& info) {
   v1::Session wire;
   wire.set_session_id(info.id);

@@ -1,4 +1,4 @@
-// Proto <-> sessions. Pure.
+// Proto <-> sessions, and their names.
 #ifndef TLIN_SERVER_SESSION_CODEC_H_
 #define TLIN_SERVER_SESSION_CODEC_H_
 
@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/sessions.h"
+#include "server/request_ids.h"
 #include "tlin/v1/sessions.pb.h"
 
 namespace tlin {
@@ -15,6 +16,10 @@ namespace tlin {
 // a dot, so that it can name a file and stand in a log. INVALID_ARGUMENT names
 // `field`.
 absl::Status CheckSessionId(absl::string_view field, const std::string& id);
+
+// The same where there is one; else `ids` draws it.
+absl::Status ChooseSessionId(absl::string_view field, RequestIds* ids,
+                             std::string* id);
 
 v1::Session EncodeSession(const SessionInfo& info);
 

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "server/request_codec.h"
 #include "server/session_codec.h"
@@ -59,22 +58,14 @@ grpc::ServerUnaryReactor* SessionService::Ask(
   return reactor;
 }
 
-absl::Status SessionService::ChooseId(absl::string_view field,
-                                      std::string* id) const {
-  if (id->empty()) {
-    *id = services_.ids->NextSession();
-    return absl::OkStatus();
-  }
-  return CheckSessionId(field, *id);
-}
-
 grpc::ServerUnaryReactor* SessionService::CreateSession(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return Ask<v1::CreateSessionRequest>(
       context, *request, response,
       [this](v1::CreateSessionRequest* message) {
-        return ChooseId("session_id", message->mutable_session_id());
+        return ChooseSessionId("session_id", services_.ids,
+                               message->mutable_session_id());
       },
       [](const v1::CreateSessionRequest& message, Sessions& sessions) {
         return Encode(sessions.Create(message.session_id()));
@@ -124,7 +115,8 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(
   return Ask<v1::ForkSessionRequest>(
       context, *request, response,
       [this](v1::ForkSessionRequest* message) {
-        return ChooseId("new_session_id", message->mutable_new_session_id());
+        return ChooseSessionId("new_session_id", services_.ids,
+                               message->mutable_new_session_id());
       },
       [](const v1::ForkSessionRequest& message, Sessions& sessions) {
         return Encode(

@@ -57,8 +57,6 @@ class SessionService final : public RawSessionService {
                                 const grpc::ByteBuffer& request,
                                 grpc::ByteBuffer* response, const Check& check,
                                 Answer answer);
-  // An id of the server's own where the caller gave none.
-  absl::Status ChooseId(absl::string_view field, std::string* id) const;
 
   // Constant after construction.
   const CallServices services_;

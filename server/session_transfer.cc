@@ -102,8 +102,7 @@ absl::Status ImportCall::Add() {
   if (first_) {
     TLIN_RETURN_IF_ERROR(CheckModel(chunk.model(), *model_));
     id_ = chunk.session_id();
-    if (id_.empty()) id_ = services_.ids->NextSession();
-    TLIN_RETURN_IF_ERROR(CheckSessionId("session_id", id_));
+    TLIN_RETURN_IF_ERROR(ChooseSessionId("session_id", services_.ids, &id_));
     first_ = false;
   }
   bytes_.append(chunk.data());

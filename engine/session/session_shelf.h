@@ -3,7 +3,6 @@
 #define TLIN_ENGINE_SESSION_SESSION_SHELF_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"

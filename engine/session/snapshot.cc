@@ -7,7 +7,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/check.h"
 #include "engine/base/checksum.h"
 #include "engine/base/status_macros.h"
 

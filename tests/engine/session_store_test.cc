@@ -82,6 +82,14 @@ class Life {
   StoreThread thread_;
 };
 
+// "a", of 11 tokens and 6 more, by an engine that is gone.
+void StoreOneSession(FakeSessionStore* store) {
+  Life life(store);
+  life.Create("a");
+  life.Turn("a", 11, 1);
+  life.Settle();
+}
+
 TEST(SessionStoreTest, ANewEngineGoesOnWithTheSameBits) {
   for (int64_t prompt = 1; prompt <= 20; ++prompt) {
     FakeSessionStore store;
@@ -174,12 +182,7 @@ TEST(SessionStoreTest, StatesThatLeftMemoryComeBackFromTheStore) {
 
 TEST(SessionStoreTest, WhileOneWaitsForTheStoreOthersRun) {
   FakeSessionStore store;
-  {
-    Life life(&store);
-    life.Create("a");
-    life.Turn("a", 11, 1);
-    life.Settle();
-  }
+  StoreOneSession(&store);
   Life life(&store);
   store.Block();
   auto waits = life.Submit("a", 2, 2);
@@ -196,12 +199,7 @@ TEST(SessionStoreTest, WhileOneWaitsForTheStoreOthersRun) {
 
 TEST(SessionStoreTest, ACancelWhileItWaitsLeavesTheSessionAsItWas) {
   FakeSessionStore store;
-  {
-    Life life(&store);
-    life.Create("a");
-    life.Turn("a", 11, 1);
-    life.Settle();
-  }
+  StoreOneSession(&store);
   Life life(&store);
   store.Block();
   Request request = Harness::MakeRequest(2, 3);
@@ -241,12 +239,7 @@ TEST(SessionStoreTest, AStoreThatFailsLosesNothingInMemory) {
 
 TEST(SessionStoreTest, AStateThatCannotBeReadIsMadeFromTheTokens) {
   FakeSessionStore store;
-  {
-    Life life(&store);
-    life.Create("a");
-    life.Turn("a", 11, 1);
-    life.Settle();
-  }
+  StoreOneSession(&store);
   std::string snapshot = store.snapshots().at("a");
   Life life(&store);
   snapshot[snapshot.size() - 9] ^= 1;  // in the state
