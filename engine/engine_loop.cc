@@ -31,6 +31,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
       inbox_(inbox),
       shape_(MakeFillShape(options, *model)),
       sessions_(options.sessions, model, clock, logger),
+      sharing_(options.prefix_cache_bytes, model, logger),
       by_slot_(static_cast<size_t>(model->info().slots), nullptr),
       scheduler_(MakeStepBounds(options, model->info())),
       committer_(model->info().vocab_size, listener) {
@@ -62,7 +63,9 @@ void EngineLoop::Plan() {
   EndOverdue(now);
   Admit(now);
   runnables_.clear();
+  sharing_.BeginStep(active_);
   for (const auto& sequence : active_) {
+    if (sharing_.MustWait(sequence.get(), now, step_)) continue;
     runnables_.push_back(Describe(*sequence));
   }
   scheduler_.Plan(runnables_, &plan_);
@@ -155,6 +158,7 @@ void EngineLoop::Admit(absl::Time now) {
         sessions_.StartSequence(sequence->session(), sequence->max_tokens());
     by_slot_[static_cast<size_t>(start.slot.id())] = sequence.get();
     sequence->Admit(std::move(start.slot), start.extent, now, step_);
+    sharing_.TakeState(sequence.get(), now, step_);
     inbox_->LeaveQueue();
     listener_->OnAdmitted(now - sequence->submitted(),
                           sequence->usage().prompt_tokens);
@@ -247,7 +251,9 @@ void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
 }
 
 void EngineLoop::CommitSlice(const SyncSlice& slice) {
-  if (model_->SyncUnitsLeft(slice.slot) == 0) At(slice.slot)->EndSync(step_);
+  if (model_->SyncUnitsLeft(slice.slot) > 0) return;
+  sharing_.KeepState(*At(slice.slot));
+  At(slice.slot)->EndSync(step_);
 }
 
 void EngineLoop::FailPlan(const absl::Status& status) {
@@ -355,6 +361,9 @@ void EngineLoop::TellState(absl::Time now) {
   state.sessions_idle = sessions.idle;
   state.sessions_stored = sessions.stored;
   state.host_state_bytes = sessions.state_bytes;
+  state.prefix_cache_bytes = sharing_.bytes();
+  state.prefix_cache_queries = sharing_.queries();
+  state.prefix_cache_hits = sharing_.hits();
   int64_t tokens = queue_.tokens();
   for (const auto& sequence : active_) {
     tokens += static_cast<int64_t>(sequence->tokens().size());

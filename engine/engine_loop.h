@@ -20,6 +20,7 @@
 #include "engine/listener.h"
 #include "engine/model_runner.h"
 #include "engine/options.h"
+#include "engine/prefix_sharing.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/session_keeper.h"
@@ -106,6 +107,7 @@ class EngineLoop {
   const FillShape shape_;
 
   SessionKeeper sessions_;  // outlives the sequences, which hold its slots
+  PrefixSharing sharing_;
   AdmissionQueue queue_;
   std::vector<std::unique_ptr<Sequence>> active_;  // hold a slot
   std::vector<Sequence*> by_slot_;                 // [slots]

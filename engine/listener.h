@@ -47,6 +47,10 @@ struct EngineState {
   int64_t sessions_stored = 0;
   int64_t host_token_bytes = 0;  // token ids of all sequences and sessions
   int64_t host_state_bytes = 0;  // of sessions in host memory
+  int64_t prefix_cache_bytes = 0;
+  // Since the start: syncs that could have been shared, and those that were.
+  int64_t prefix_cache_queries = 0;
+  int64_t prefix_cache_hits = 0;
   int64_t history_bytes_used = 0;
 };
 

@@ -22,6 +22,9 @@ struct EngineOptions {
   // Units (MFLOP) of fills and sync slices in one step beside the decode rows.
   int64_t step_units = 4000;
   int64_t max_prompt_tokens = 0;  // 0: the model's max_context_tokens
+  // Of states that requests with equal prefixes share, in host memory; 0: none
+  // is shared.
+  int64_t prefix_cache_bytes = 0;
   SessionOptions sessions;
 };
 

@@ -112,12 +112,23 @@ void Sequence::BeginSync(int64_t history, absl::Time now, int64_t step) {
   Become(Phase::kSyncing, step);
 }
 
-void Sequence::EndSync(int64_t step) {
+void Sequence::LeaveSync(int64_t step) {
   TLIN_CHECK(phase_ == Phase::kSyncing);
   fed_ = history_;
-  ++usage_.syncs;
   const bool prompt_left = fed_ < usage_.prompt_tokens;
   Become(prompt_left ? Phase::kFilling : Phase::kDecoding, step);
+}
+
+void Sequence::EndSync(int64_t step) {
+  ++usage_.syncs;
+  LeaveSync(step);
+}
+
+void Sequence::SkipSync(absl::Time now, int64_t step) {
+  syncs_ += now - sync_begun_;
+  sync_begun_ = absl::InfiniteFuture();
+  if (generated() == 0) usage_.cached_tokens = history_;
+  LeaveSync(step);
 }
 
 bool Sequence::AdvanceRows(absl::Time now, int64_t step) {

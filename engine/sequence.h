@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "engine/model_runner.h"
+#include "engine/session/prefix_cache.h"
 #include "engine/session/session.h"
 #include "engine/slot_pool.h"
 #include "engine/step_plan.h"
@@ -91,6 +92,8 @@ class Sequence {
   // syncing -> filling or decoding. The sync counts as lasting until the next
   // rows are run.
   void EndSync(int64_t step);
+  // The same without a sync: the state of this history was there.
+  void SkipSync(absl::Time now, int64_t step);
   // `NextRows` were run. True where a token is to be sampled now.
   bool AdvanceRows(absl::Time now, int64_t step);
   // The sampled token; -> decoding or syncing. REQUIRES: AdvanceRows was true.
@@ -113,6 +116,7 @@ class Sequence {
 
   // Owned here, driven by whoever commits the sequence's rows.
   StopChecker stop_checker;
+  PrefixKey prefix;  // of a history that it came to, where it may be shared
   TokenCounts counts;
   Chunk pending;              // tokens that wait for their text to be decided
   int64_t wasted_tokens = 0;  // made after the caller had gone
@@ -120,6 +124,7 @@ class Sequence {
  private:
   void Become(Phase next, int64_t step);
   void BeginSync(int64_t history, absl::Time now, int64_t step);
+  void LeaveSync(int64_t step);
   // One past the last token that the model is to be fed as things stand.
   int64_t feed_end() const;
   bool window_full() const {

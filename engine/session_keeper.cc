@@ -11,13 +11,6 @@
 #include "engine/validate_request.h"
 
 namespace tlin {
-namespace {
-
-// A larger state is not copied on the engine's thread for the shelf's sake:
-// histories that grow. Their tokens are stored, and make it again.
-constexpr int64_t kMostStoredBytes = int64_t{64} << 20;
-
-}  // namespace
 
 SessionKeeper::SessionKeeper(const SessionOptions& options, ModelRunner* model,
                              Clock* clock, Logger* logger)
@@ -41,8 +34,9 @@ void SessionKeeper::Changed(Session* session) {
   if (shelf_ == nullptr) return;
   const bool in_slot = KeepsSlot(*session);
   const bool small =
-      !in_slot || model_->StateBytes(model_->Extent(*session->slot))
-                          .value_or(kMostStoredBytes + 1) <= kMostStoredBytes;
+      !in_slot ||
+      model_->StateBytes(model_->Extent(*session->slot))
+              .value_or(kMostCopiedStateBytes + 1) <= kMostCopiedStateBytes;
   if (small) {
     const absl::Status saved = Save(session);
     if (!saved.ok())

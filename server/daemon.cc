@@ -42,6 +42,7 @@ EngineOptions MakeEngineOptions(const Flags& flags) {
   EngineOptions options;
   options.max_queued_requests = flags.max_queued_requests;
   options.step_units = flags.step_units;
+  options.prefix_cache_bytes = flags.prefix_cache_bytes;
   options.sessions.max_sessions = flags.max_sessions;
   options.sessions.state_memory_bytes = flags.session_memory_bytes;
   options.sessions.idle_time_to_live = flags.session_ttl;

@@ -31,7 +31,8 @@ struct Flags {
   // Sessions.
   int32_t max_sessions = 4096;                      // in slots and elsewhere
   int64_t session_memory_bytes = int64_t{1} << 30;  // of states beside slots
-  absl::Duration session_ttl = absl::Hours(24);     // without use
+  int64_t prefix_cache_bytes = int64_t{256} << 20;
+  absl::Duration session_ttl = absl::Hours(24);  // without use
   std::string session_dir;  // empty: sessions end with the process
 
   // Limits.

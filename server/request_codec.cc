@@ -144,6 +144,7 @@ absl::StatusOr<Request> DecodeGenerate(const v1::GenerateRequest& message,
   request.output.logprobs = message.output().logprobs();
   request.output.token_ids_only = message.output().token_ids_only();
   request.priority = message.priority();
+  request.bypass_prefix_cache = message.bypass_prefix_cache();
   if (!request.stopping.stop.empty()) {
     TLIN_RETURN_IF_ERROR(CheckHasTokenizer("stopping.stop", model));
   }

@@ -110,6 +110,14 @@ void StateCollector::CollectEngine(Families* families) const {
       "Sequences that lost their slot before their end: none, ever.",
       prometheus::MetricType::Counter);
   families->Add(0, model);
+  families->Begin("tlin_prefix_cache_queries_total",
+                  "Syncs that could have used a state kept before.",
+                  prometheus::MetricType::Counter);
+  families->Add(static_cast<double>(state.prefix_cache_queries), model);
+  families->Begin("tlin_prefix_cache_hits_total",
+                  "Syncs that were not needed: the state was kept before.",
+                  prometheus::MetricType::Counter);
+  families->Add(static_cast<double>(state.prefix_cache_hits), model);
 }
 
 void StateCollector::CollectMemory(Families* families) const {
@@ -126,7 +134,8 @@ void StateCollector::CollectMemory(Families* families) const {
       {"history", memory_.history},
       {"workspace", memory_.workspace},
       {"host_tokens", state.host_token_bytes},
-      {"host_states", state.host_state_bytes}};
+      {"host_states", state.host_state_bytes},
+      {"prefix_cache", state.prefix_cache_bytes}};
   for (const auto& [pool, bytes] : pools) {
     families->Add(static_cast<double>(bytes),
                   {{"model", model_}, {"pool", pool}});

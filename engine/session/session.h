@@ -21,6 +21,10 @@ struct SavedState {
   std::vector<std::byte> bytes;  // ModelRunner::StateBytes(extent) of them
 };
 
+// A larger state is not copied on the engine's thread only to be kept:
+// histories that grow. Tokens make it again.
+inline constexpr int64_t kMostCopiedStateBytes = int64_t{64} << 20;
+
 inline int64_t TokenBytes(int64_t tokens) {
   return tokens * static_cast<int64_t>(sizeof(TokenId));
 }

@@ -22,11 +22,12 @@ class ModelLoop {
  public:
   // `listener` and `tokenizer`, which may be null, outlive it.
   ModelLoop(const ModelConfig& config, DType dtype, int64_t step_units,
-            EngineListener* listener, const Tokenizer* tokenizer = nullptr)
+            EngineListener* listener, const Tokenizer* tokenizer = nullptr,
+            int64_t prefix_cache_bytes = 0)
       : model_(MakeSeededModel(config, 1, Options(), dtype)),
         inbox_(64, &clock_),
-        loop_({64, step_units, 0, {}}, model_.get(), tokenizer, std::nullopt,
-              listener, &clock_, &logger_, &inbox_) {}
+        loop_({64, step_units, 0, prefix_cache_bytes, {}}, model_.get(),
+              tokenizer, std::nullopt, listener, &clock_, &logger_, &inbox_) {}
 
   static ModelOptions Options() {
     ModelOptions options;

@@ -14,7 +14,8 @@ METRICS = {
         "tlin_requests_total", "tlin_prompt_tokens_total", "tlin_generated_tokens_total",
         "tlin_cached_tokens_total", "tlin_synced_tokens_total", "tlin_wasted_tokens_total",
         "tlin_cache_hits_total", "tlin_cache_misses_total", "tlin_preemptions_total",
-        "tlin_session_store_errors_total"), "counter"),
+        "tlin_session_store_errors_total", "tlin_prefix_cache_queries_total",
+        "tlin_prefix_cache_hits_total"), "counter"),
     **dict.fromkeys((
         "tlin_time_to_first_token_seconds", "tlin_inter_token_latency_seconds",
         "tlin_request_duration_seconds", "tlin_queue_time_seconds", "tlin_sync_duration_seconds",

@@ -42,7 +42,8 @@ class SessionsTest(unittest.TestCase):
                 before = len(so_far)
                 so_far += self.tokens_of(text + name)
                 cold = generate(self.stub, request(ids=so_far, max_new_tokens=NEW_TOKENS,
-                                                   seed=5, ignore_eos=True))
+                                                   seed=5, ignore_eos=True,
+                                                   bypass_prefix_cache=True))
                 warm = self.turn(name, text + name)
                 self.assertEqual(warm.token_ids, cold.token_ids, (model, name, text))
                 self.assertEqual(warm.started.session_id, name)
@@ -130,6 +131,34 @@ class SessionsTest(unittest.TestCase):
         self.assertEqual(scrape["tlin_requests_total", "outcome=invalid"],
                          1 + codes.count(Code.FAILED_PRECONDITION))
 
+    def test_equal_prompts_sync_once(self):
+        for model in ("tlin-demo", "tconst-demo"):
+            with self.subTest(model):
+                self.start(model)
+                ids = random_tokens(3, 700, 2048)
+                history = 5 * 128  # windows of the demo models
+                answers = []
+
+                def ask(**more):
+                    answers.append(generate(self.stub, request(ids=ids, max_new_tokens=20, seed=5,
+                                                               ignore_eos=True, **more)))
+                threads = [threading.Thread(target=ask) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                scrape = self.daemon.scrape()
+                self.assertEqual(scrape["tlin_synced_tokens_total"], history)
+                self.assertEqual(scrape["tlin_prefix_cache_queries_total"], 8)
+                self.assertEqual(scrape["tlin_prefix_cache_hits_total"], 7)
+                self.assertEqual(sorted(answer.finished.usage.cached_tokens
+                                        for answer in answers), [0] + 7 * [history])
+                self.assertGreater(scrape["tlin_memory_bytes", "pool=prefix_cache"], 0)
+                ask(bypass_prefix_cache=True)
+                self.assertEqual(answers[-1].finished.usage.cached_tokens, 0)
+                self.assertEqual(len({tuple(answer.token_ids) for answer in answers}), 1)
+                self.assertEqual(self.daemon.scrape()["tlin_prefix_cache_queries_total"], 8)
+
     def tlin(self, *arguments, stdin="", code=0):
         done = run("tlin", arguments[0], f"--address={self.daemon.address}", *arguments[1:],
                    stdin=stdin)
@@ -159,7 +188,7 @@ class SessionsTest(unittest.TestCase):
         self.tlin("sessions", code=2)
 
     def test_a_conversation_over_one_stream(self):
-        self.start("tconst-demo")
+        self.start("tconst-demo", "--prefix_cache_bytes=0")  # it is had twice
 
         def commands():
             yield pb.ConverseRequest(open=pb.ConverseOpen(

@@ -140,7 +140,8 @@ class StormTest(unittest.TestCase):
             self.assertEqual(daemon.exit_code(), 0)
 
     def test_memory_is_flat_in_a_soak(self):
-        with Tlind(MODELS / "tconst-demo", "--max_sessions=4", "--max_queued_requests=4") as daemon:
+        with Tlind(MODELS / "tconst-demo", "--max_sessions=4", "--max_queued_requests=4",
+                   "--prefix_cache_bytes=4000000") as daemon:
             storm = Storm(daemon)
             storm.run(seconds=8)  # caches, heaps and connections come to their size
             resident = daemon.resident_bytes()

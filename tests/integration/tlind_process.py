@@ -149,11 +149,18 @@ class Tlind:
         It is one more scrape: each reads counters before gauges, so the one that first saw an
         idle engine may lack what was counted at the very end.
         """
-        def idle():
+        return self.wait_until_zero("tlin_slots_used", "tlin_requests_running",
+                                    "tlin_requests_waiting")
+
+    def wait_until_no_request(self):
+        """As wait_until_idle, where sessions keep slots."""
+        return self.wait_until_zero("tlin_requests_running", "tlin_requests_waiting")
+
+    def wait_until_zero(self, *names):
+        def zero():
             scrape = self.scrape()
-            return not any(scrape[name] for name in ("tlin_slots_used", "tlin_requests_running",
-                                                     "tlin_requests_waiting"))
-        wait_until(idle, "an idle engine")
+            return not any(scrape[name] for name in names)
+        wait_until(zero, f"no {names}")
         return self.scrape()
 
     def terminate(self):

@@ -131,7 +131,9 @@ TEST_F(MetricsTest, EveryPromisedMetricIsThereWithTypeHelpAndLabels) {
       {"tlin_sessions", "gauge"},
       {"tlin_session_store_seconds", "histogram"},
       {"tlin_session_store_errors_total", "counter"},
-      {"tlin_preemptions_total", "counter"}};
+      {"tlin_preemptions_total", "counter"},
+      {"tlin_prefix_cache_queries_total", "counter"},
+      {"tlin_prefix_cache_hits_total", "counter"}};
   const std::pair<const char*, const char*> process_metrics[] = {
       {"tlin_device_memory_bytes", "gauge"},
       {"process_resident_memory_bytes", "gauge"},

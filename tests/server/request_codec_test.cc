@@ -44,6 +44,7 @@ TEST_F(RequestCodecTest, UnsetFieldsTakeTheDefaults) {
   EXPECT_FALSE(request->stopping.ignore_eos);
   EXPECT_EQ(request->output.logprobs, 0);
   EXPECT_EQ(request->priority, 0);
+  EXPECT_FALSE(request->bypass_prefix_cache);
 }
 
 TEST_F(RequestCodecTest, SetFieldsArrive) {
@@ -69,6 +70,7 @@ TEST_F(RequestCodecTest, SetFieldsArrive) {
   message.mutable_output()->set_logprobs(3);
   message.mutable_output()->set_token_ids_only(true);
   message.set_priority(-4);
+  message.set_bypass_prefix_cache(true);
   const auto request = DecodeGenerate(message, model_, 99);
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_THAT(request->prompt, ElementsAre(3, 4));
@@ -89,6 +91,7 @@ TEST_F(RequestCodecTest, SetFieldsArrive) {
   EXPECT_EQ(request->output.logprobs, 3);
   EXPECT_TRUE(request->output.token_ids_only);
   EXPECT_EQ(request->priority, -4);
+  EXPECT_TRUE(request->bypass_prefix_cache);
 }
 
 TEST_F(RequestCodecTest, OfTwoInputsTheLastCounts) {
