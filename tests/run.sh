@@ -57,7 +57,8 @@ step "build" build build all -DCMAKE_BUILD_TYPE=RelWithDebInfo
 step "format" format_check
 if ! $quick && [ "$failed" -eq 0 ]; then
   step "clang-tidy" tidy_check
-  step "build with address and undefined-behaviour sanitizers" build build-asan all -DTLIN_SANITIZE=address
+  step "build with address and undefined-behaviour sanitizers" build build-asan all \
+    -DTLIN_SANITIZE=address -DCMAKE_CXX_COMPILER=clang++
   step "tests with address and undefined-behaviour sanitizers" run_ctest build-asan -LE heavy
   # tests/sanitizers/ tells the sanitizer what libabsl and libgrpc do.
   step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread
