@@ -29,14 +29,13 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
       clock_(clock),
       logger_(logger),
       inbox_(inbox),
-      shape_(MakeFillShape(options, *model)),
+      shape_(MakeFillShape(model->info())),
       sessions_(options.sessions, model, clock, logger),
       sharing_(options.prefix_cache_bytes, model, logger),
       by_slot_(static_cast<size_t>(model->info().slots), nullptr),
-      scheduler_(MakeStepBounds(options, model->info())),
+      planner_(options, model),
       committer_(model->info().vocab_size, listener) {
   active_.reserve(by_slot_.size());
-  runnables_.reserve(by_slot_.size());
   plan_.decode.reserve(by_slot_.size());
   plan_.fill.reserve(by_slot_.size());
   plan_.sync.reserve(by_slot_.size());
@@ -45,13 +44,16 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
 void EngineLoop::Step(Inbox::Mail* mail) {
   RunCommands(mail);
   Enqueue(mail);
+  const absl::Time begin = clock_->Now();
   Plan();
   if (!plan_.empty()) {
-    const absl::Time begin = clock_->Now();
+    planner_.BeforeRun(plan_);
+    const absl::Time run = clock_->Now();
     LogitRows logits;
     const absl::Status status = model_->Run(plan_, &logits);
-    TellOfStep(clock_->Now() - begin);
+    TellOfStep(clock_->Now() - run);
     Commit(status, logits);
+    if (status.ok()) planner_.AfterRun(plan_, clock_->Now() - begin);
   }
   TellState(clock_->Now());
   TellEnded();
@@ -62,13 +64,13 @@ void EngineLoop::Plan() {
   const absl::Time now = clock_->Now();
   EndOverdue(now);
   Admit(now);
-  runnables_.clear();
+  planner_.Clear();
   sharing_.BeginStep(active_);
   for (const auto& sequence : active_) {
     if (sharing_.MustWait(sequence.get(), now, step_)) continue;
-    runnables_.push_back(Describe(*sequence));
+    planner_.Add(*sequence);
   }
-  scheduler_.Plan(runnables_, &plan_);
+  planner_.Plan(&plan_);
   TLIN_CHECK(!plan_.empty() || active_.empty());
   BeginSyncs();
 }
@@ -176,29 +178,6 @@ void EngineLoop::TellStarted(const Sequence& sequence) {
                              sequence.request().sampling.seed});
 }
 
-Runnable EngineLoop::Describe(const Sequence& sequence) const {
-  Runnable runnable;
-  runnable.slot = sequence.slot();
-  runnable.ready_step = sequence.ready_step();
-  if (sequence.phase() == Sequence::Phase::kSyncing) {
-    runnable.work = Runnable::Work::kSync;
-    runnable.units_left = model_->SyncUnitsLeft(runnable.slot);
-    runnable.begun = runnable.units_left > 0;
-    if (!runnable.begun) {
-      runnable.units_left = model_->SyncUnits(sequence.history());
-    }
-    return runnable;
-  }
-  runnable.rows = sequence.NextRows();
-  if (sequence.phase() == Sequence::Phase::kDecoding) return runnable;
-  runnable.work = Runnable::Work::kFill;
-  const int64_t row_units = model_->RowUnits(sequence.fed());
-  runnable.units =
-      row_units * static_cast<int64_t>(runnable.rows.tokens.size());
-  runnable.units_left = row_units * sequence.rows_left();
-  return runnable;
-}
-
 void EngineLoop::BeginSyncs() {
   for (const SyncSlice& slice : plan_.sync) {
     if (model_->SyncUnitsLeft(slice.slot) > 0) continue;
@@ -233,7 +212,7 @@ void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
   TLIN_CHECK(*row <= logits.rows);
 
   const bool decoding = sequence->phase() == Sequence::Phase::kDecoding;
-  const bool sample = sequence->AdvanceRows(now, step_);
+  const bool sample = sequence->AdvanceRows(count, now, step_);
   if (sequence->last_miss().has_value()) {
     listener_->OnSync(*sequence->last_miss(), history);
   } else if (decoding) {

@@ -21,11 +21,11 @@
 #include "engine/model_runner.h"
 #include "engine/options.h"
 #include "engine/prefix_sharing.h"
-#include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/session_keeper.h"
 #include "engine/slot_pool.h"
 #include "engine/step_plan.h"
+#include "engine/step_planner.h"
 #include "engine/ticket.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -76,7 +76,6 @@ class EngineLoop {
                                       absl::Time now) const;
   void Admit(absl::Time now);
   static void TellStarted(const Sequence& sequence);
-  Runnable Describe(const Sequence& sequence) const;
   void BeginSyncs();
 
   void Commit(const absl::Status& status, const LogitRows& logits);
@@ -111,12 +110,11 @@ class EngineLoop {
   AdmissionQueue queue_;
   std::vector<std::unique_ptr<Sequence>> active_;  // hold a slot
   std::vector<Sequence*> by_slot_;                 // [slots]
-  Scheduler scheduler_;
+  StepPlanner planner_;
   Committer committer_;
   int64_t step_ = 0;
 
   // Of the step being run.
-  std::vector<Runnable> runnables_;
   StepPlan plan_;
   int64_t cache_hits_ = 0;
   std::vector<std::string> ended_ids_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
+#include "engine/step_costs.h"
 
 namespace tlin {
 
@@ -19,8 +20,10 @@ struct SessionOptions {
 
 struct EngineOptions {
   int32_t max_queued_requests = 256;
-  // Units (MFLOP) of fills and sync slices in one step beside the decode rows.
-  int64_t step_units = 4000;
+  // How long a step is to be: prompts and syncs take what decoding leaves of
+  // it.
+  absl::Duration target_step = absl::Milliseconds(20);
+  StepPrices first_guess;         // until steps have been measured
   int64_t max_prompt_tokens = 0;  // 0: the model's max_context_tokens
   // Of states that requests with equal prefixes share, in host memory; 0: none
   // is shared.

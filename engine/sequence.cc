@@ -131,8 +131,9 @@ void Sequence::SkipSync(absl::Time now, int64_t step) {
   LeaveSync(step);
 }
 
-bool Sequence::AdvanceRows(absl::Time now, int64_t step) {
-  fed_ += static_cast<int64_t>(NextRows().tokens.size());
+bool Sequence::AdvanceRows(int32_t rows, absl::Time now, int64_t step) {
+  TLIN_CHECK(rows <= static_cast<int64_t>(NextRows().tokens.size()));
+  fed_ += rows;
   last_miss_.reset();
   // A prompt's miss ends with the token that is sampled from its last row.
   const bool ends_miss = scoring() || fed_ == feed_end();

@@ -94,8 +94,9 @@ class Sequence {
   void EndSync(int64_t step);
   // The same without a sync: the state of this history was there.
   void SkipSync(absl::Time now, int64_t step);
-  // `NextRows` were run. True where a token is to be sampled now.
-  bool AdvanceRows(absl::Time now, int64_t step);
+  // The first `rows` of NextRows were run. True where a token is to be sampled
+  // now.
+  bool AdvanceRows(int32_t rows, absl::Time now, int64_t step);
   // The sampled token; -> decoding or syncing. REQUIRES: AdvanceRows was true.
   void AppendToken(TokenId token, absl::Time now, int64_t step);
   // Any -> finished. What it held: the lease is empty where it had no slot.

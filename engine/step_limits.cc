@@ -16,19 +16,14 @@ int32_t WholeParts(int64_t rows, int32_t granularity) {
 
 }  // namespace
 
-FillShape MakeFillShape(const EngineOptions& options,
-                        const ModelRunner& model) {
-  const ModelInfo& info = model.info();
+FillShape MakeFillShape(const ModelInfo& info) {
   TLIN_CHECK(info.slots > 0 && info.vocab_size > 0);
   TLIN_CHECK(info.max_decode_rows > 0 && info.fill_granularity > 0);
   TLIN_CHECK(info.max_fill_rows >= info.fill_granularity);
   TLIN_CHECK(info.generation_window == 0 || info.max_syncs > 0);
-  const int64_t affordable =
-      options.step_units / std::max<int64_t>(model.RowUnits(0), 1);
   FillShape shape;
   shape.window = info.generation_window;
-  shape.part_rows = WholeParts(
-      std::min<int64_t>(affordable, info.max_fill_rows), info.fill_granularity);
+  shape.part_rows = WholeParts(info.max_fill_rows, info.fill_granularity);
   // Half of the rows of logits are left to those that decode meanwhile.
   shape.score_rows =
       WholeParts(std::min<int64_t>(shape.part_rows, info.max_logit_rows / 2),
@@ -37,9 +32,9 @@ FillShape MakeFillShape(const EngineOptions& options,
   return shape;
 }
 
-StepBounds MakeStepBounds(const EngineOptions& options, const ModelInfo& info) {
+StepBounds MakeStepBounds(const ModelInfo& info) {
   return {info.max_decode_rows, info.max_logit_rows, info.max_syncs,
-          std::max<int64_t>(options.step_units, 1)};
+          info.fill_granularity};
 }
 
 }  // namespace tlin

@@ -3,17 +3,15 @@
 #define TLIN_ENGINE_STEP_LIMITS_H_
 
 #include "engine/model_runner.h"
-#include "engine/options.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 
 namespace tlin {
 
-// How prompts are cut: a part costs about a step's units at most, wherever it
-// is in the sequence; its size depends on nothing that changes.
-FillShape MakeFillShape(const EngineOptions& options, const ModelRunner& model);
+// How prompts are cut at most; the scheduler may cut them smaller.
+FillShape MakeFillShape(const ModelInfo& info);
 
-StepBounds MakeStepBounds(const EngineOptions& options, const ModelInfo& info);
+StepBounds MakeStepBounds(const ModelInfo& info);
 
 }  // namespace tlin
 

@@ -41,7 +41,7 @@ LoadOptions MakeLoadOptions(const Flags& flags) {
 EngineOptions MakeEngineOptions(const Flags& flags) {
   EngineOptions options;
   options.max_queued_requests = flags.max_queued_requests;
-  options.step_units = flags.step_units;
+  options.target_step = flags.target_step;
   options.prefix_cache_bytes = flags.prefix_cache_bytes;
   options.sessions.max_sessions = flags.max_sessions;
   options.sessions.state_memory_bytes = flags.session_memory_bytes;

@@ -58,6 +58,18 @@ std::string SetSeconds(absl::string_view value, Flags* flags) {
   return "";
 }
 
+template <absl::Duration Flags::*member>
+std::string SetMilliseconds(absl::string_view value, Flags* flags) {
+  double milliseconds = 0;
+  // Written so that NaN is refused, too.
+  if (!absl::SimpleAtod(value, &milliseconds) ||
+      !(milliseconds >= 0.1 && milliseconds <= 10000)) {
+    return "milliseconds from 0.1 to 10000";
+  }
+  flags->*member = absl::Milliseconds(milliseconds);
+  return "";
+}
+
 template <bool Flags::*member>
 std::string SetSwitch(absl::string_view value, Flags* flags) {
   const bool ok = absl::SimpleAtob(value, &(flags->*member));
@@ -134,10 +146,10 @@ constexpr Spec kSpecs[] = {
      SetSeconds<&Flags::session_ttl, 1, 366 * 86400>},
     {"max_queued_requests", "N", "waiting for a slot; more are refused (256)",
      SetNumber<&Flags::max_queued_requests, 1, 1000000>},
-    {"step_units", "MFLOP",
-     "prompt and sync work in one step beside decoding "
-     "(4000)",
-     SetNumber<&Flags::step_units, 1, 1000000000>},
+    {"target_step_ms", "MS",
+     "how long a step is to be: prompts and syncs take what decoding leaves of "
+     "it (20)",
+     SetMilliseconds<&Flags::target_step>},
     {"max_message_bytes", "N",
      "longest request message; eight of them are buffered at most (16777216)",
      SetNumber<&Flags::max_message_bytes, 1024, 1 << 30>},

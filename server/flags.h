@@ -37,7 +37,7 @@ struct Flags {
 
   // Limits.
   int32_t max_queued_requests = 256;
-  int64_t step_units = 4000;  // MFLOP
+  absl::Duration target_step = absl::Milliseconds(20);
   int32_t max_message_bytes = 16 << 20;
   int32_t max_streams = 1024;  // of one connection
 

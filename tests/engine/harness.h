@@ -34,8 +34,11 @@ class Harness {
              &inbox) {}
 
   static EngineOptions DefaultOptions() {
+    // A step is 100 units of fills and slices: the fake clock stands still in a
+    // step, so that this is so to the end.
     EngineOptions options;
-    options.step_units = 100;
+    options.first_guess = {0, 0, 1e-4, 1e-4};
+    options.target_step = absl::Milliseconds(10);
     return options;
   }
 

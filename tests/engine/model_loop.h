@@ -26,7 +26,7 @@ class ModelLoop {
             int64_t prefix_cache_bytes = 0)
       : model_(MakeSeededModel(config, 1, Options(), dtype)),
         inbox_(64, &clock_),
-        loop_({64, step_units, 0, prefix_cache_bytes, {}}, model_.get(),
+        loop_(LoopOptions(step_units, prefix_cache_bytes), model_.get(),
               tokenizer, std::nullopt, listener, &clock_, &logger_, &inbox_) {}
 
   static ModelOptions Options() {
@@ -34,6 +34,16 @@ class ModelLoop {
     options.slots = 33;
     options.max_context_tokens = 2000;
     options.history_tokens = 33 * 2048;  // whole pages
+    return options;
+  }
+
+  // Steps of so many units of fills and slices: the fake clock stands still.
+  static EngineOptions LoopOptions(int64_t step_units,
+                                   int64_t prefix_cache_bytes) {
+    EngineOptions options;
+    options.first_guess = {0, 0, 1e-4, 1e-4};
+    options.target_step = absl::Microseconds(100) * step_units;
+    options.prefix_cache_bytes = prefix_cache_bytes;
     return options;
   }
 
