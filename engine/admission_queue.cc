@@ -1,6 +1,9 @@
 #include "engine/admission_queue.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
 
 namespace tlin {
 
@@ -8,27 +11,55 @@ void AdmissionQueue::Push(std::unique_ptr<Sequence> sequence) {
   const absl::Time key =
       sequence->submitted() - kPriorityLevel * sequence->request().priority;
   tokens_ += sequence->usage().prompt_tokens;
-  waiting_.emplace(Key{key, arrivals_++}, Entry{std::move(sequence), 0});
+  Client* const client = &clients_[sequence->request().client];
+  ++client->waiting;
+  waiting_.emplace(Key{key, arrivals_++},
+                   Entry{std::move(sequence), client, 0});
+}
+
+void AdmissionQueue::ForgetIfGone(Clients::iterator client) {
+  if (client->second.slots == 0 && client->second.waiting == 0) {
+    clients_.erase(client);
+  }
 }
 
 std::unique_ptr<Sequence> AdmissionQueue::Take(Map::iterator it) {
   std::unique_ptr<Sequence> sequence = std::move(it->second.sequence);
+  --it->second.client->waiting;
   waiting_.erase(it);
   tokens_ -= sequence->usage().prompt_tokens;
+  ForgetIfGone(clients_.find(sequence->request().client));
   return sequence;
 }
 
-std::unique_ptr<Sequence> AdmissionQueue::PopNext(Predicate fits) {
-  if (waiting_.empty()) return nullptr;
-  const auto first = waiting_.begin();
-  if (fits(*first->second.sequence)) return Take(first);
-  if (first->second.overtaken >= kMaxOvertakes) return nullptr;
-  for (auto it = std::next(first); it != waiting_.end(); ++it) {
-    if (!fits(*it->second.sequence)) continue;
-    ++first->second.overtaken;
-    return Take(it);
+void AdmissionQueue::SlotFreed(const Sequence& sequence) {
+  const auto client = clients_.find(sequence.request().client);
+  TLIN_CHECK(client != clients_.end() && client->second.slots > 0);
+  --client->second.slots;
+  ForgetIfGone(client);
+}
+
+AdmissionQueue::Map::iterator AdmissionQueue::First(Predicate wanted) {
+  auto first = waiting_.end();
+  for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+    if (first != waiting_.end() && Rank(*first) < Rank(*it)) continue;
+    if (wanted(*it->second.sequence)) first = it;
   }
-  return nullptr;
+  return first;
+}
+
+std::unique_ptr<Sequence> AdmissionQueue::PopNext(Predicate fits) {
+  const auto first = First([](const Sequence&) { return true; });
+  if (first == waiting_.end()) return nullptr;
+  auto next = first;
+  if (!fits(*first->second.sequence)) {
+    if (first->second.overtaken >= kMaxOvertakes) return nullptr;
+    next = First(fits);
+    if (next == waiting_.end()) return nullptr;
+    ++first->second.overtaken;
+  }
+  ++next->second.client->slots;
+  return Take(next);
 }
 
 std::unique_ptr<Sequence> AdmissionQueue::PopFirst() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,9 +16,12 @@
 namespace tlin {
 
 // A level of priority is worth this much waiting: a request overtakes those of
-// a higher priority that came so much later for each level. So none starves,
-// and the order of two requests never changes.
+// a higher priority that came so much later for each level. So none starves.
 inline constexpr absl::Duration kPriorityLevel = absl::Seconds(10);
+
+// A slot that a client holds already is worth this much waiting, too: where
+// clients contend, who has fewer slots goes sooner.
+inline constexpr absl::Duration kHeldSlot = absl::Seconds(10);
 
 // How often the first in order may be overtaken because there is room for a
 // smaller one only; after that nobody is admitted until it fits.
@@ -31,8 +35,10 @@ class AdmissionQueue {
   void Push(std::unique_ptr<Sequence> sequence);
 
   // The next to admit, or null: nobody fits, or the first has been overtaken
-  // often enough. O(waiting) where the first does not fit.
+  // often enough. Its client holds a slot more from now on. O(waiting).
   std::unique_ptr<Sequence> PopNext(Predicate fits);
+  // One that was popped by PopNext has no slot any more.
+  void SlotFreed(const Sequence& sequence);
   // The first in order, whether it fits or not; null when empty.
   std::unique_ptr<Sequence> PopFirst();
   // Takes out all of which `ended` is true.
@@ -48,15 +54,31 @@ class AdmissionQueue {
  private:
   // When it came, less kPriorityLevel a level; then the order of arrival.
   using Key = std::pair<absl::Time, int64_t>;
+  struct Client {
+    int64_t slots = 0;    // that it holds
+    int64_t waiting = 0;  // requests
+  };
+  // By name; there while it holds a slot or has a request here.
+  using Clients = std::map<std::string, Client>;
   struct Entry {
     std::unique_ptr<Sequence> sequence;
+    Client* client = nullptr;
     int32_t overtaken = 0;
   };
   using Map = std::map<Key, Entry>;
 
+  // Its place in the order as things stand.
+  static Key Rank(const Map::value_type& waiting) {
+    return {waiting.first.first + kHeldSlot * waiting.second.client->slots,
+            waiting.first.second};
+  }
+  // The first in order of which `wanted` is true, or the end.
+  Map::iterator First(Predicate wanted);
   std::unique_ptr<Sequence> Take(Map::iterator it);
+  void ForgetIfGone(Clients::iterator client);
 
   Map waiting_;
+  Clients clients_;
   int64_t arrivals_ = 0;
   int64_t tokens_ = 0;
 };

@@ -111,11 +111,31 @@ void EngineLoop::EnqueueOne(Ticket ticket) {
   auto sequence = std::make_unique<Sequence>(
       std::move(ticket), shape_, max_tokens,
       StopChecker(stopping, tokenizer_, eos_token_id_), session);
+  if (refusal.ok()) refusal = CheckDeadline(*sequence);
   if (refusal.ok()) {
     queue_.Push(std::move(sequence));
   } else {
     End(refusal, sequence.get());
   }
+}
+
+absl::Status EngineLoop::CheckDeadline(const Sequence& sequence) const {
+  const absl::Duration left = sequence.request().deadline - clock_->Now();
+  // What a session has of it already, and what a score takes, is not known.
+  if (left == absl::InfiniteDuration() || sequence.session() != nullptr ||
+      sequence.scoring()) {
+    return absl::OkStatus();
+  }
+  const auto prompt = static_cast<int64_t>(sequence.tokens().size());
+  int64_t rows = prompt;
+  if (shape_.window > 0) rows = (prompt - 1) % shape_.window + 1;
+  const absl::Duration least = planner_.LeastTime(prompt - rows, rows);
+  if (least <= left || sharing_.MayHave(sequence, prompt - rows)) {
+    return absl::OkStatus();
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "the deadline is in ", absl::FormatDuration(left), ": reading ", prompt,
+      " tokens takes ", absl::FormatDuration(least), " at least"));
 }
 
 std::optional<Ending> EngineLoop::OverdueEnding(const Sequence& sequence,
@@ -260,6 +280,7 @@ void EngineLoop::End(const Ending& ending, Sequence* sequence,
     by_slot_[static_cast<size_t>(slot)] = nullptr;
     // A sync under way has overwritten a part of what was there.
     const bool whole = !run_failed && model_->SyncUnitsLeft(slot) == 0;
+    queue_.SlotFreed(*sequence);
     Sequence::Remains remains = sequence->Finish();
     sessions_.EndSequence(sequence->session(), std::move(remains.slot),
                           std::move(remains.tokens), whole);
@@ -350,6 +371,7 @@ void EngineLoop::TellState(absl::Time now) {
   state.host_token_bytes =
       tokens * static_cast<int64_t>(sizeof(TokenId)) + sessions.token_bytes;
   state.history_bytes_used = model_->memory().history_used;
+  state.step_prices = planner_.costs().prices();
   listener_->OnState(state);
 }
 

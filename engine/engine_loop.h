@@ -71,6 +71,8 @@ class EngineLoop {
   void Enqueue(Inbox::Mail* mail);
   void EnqueueOne(Ticket ticket);
   void EndOverdue(absl::Time now);
+  // DEADLINE_EXCEEDED where it cannot be met even if nobody else were here.
+  absl::Status CheckDeadline(const Sequence& sequence) const;
   // Set where the sequence has been cancelled or its time is over.
   std::optional<Ending> OverdueEnding(const Sequence& sequence,
                                       absl::Time now) const;

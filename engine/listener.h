@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "engine/session/session_shelf.h"
+#include "engine/step_costs.h"
 #include "engine/token_sink.h"
 
 namespace tlin {
@@ -52,6 +53,7 @@ struct EngineState {
   int64_t prefix_cache_queries = 0;
   int64_t prefix_cache_hits = 0;
   int64_t history_bytes_used = 0;
+  StepPrices step_prices;  // as they are known by now
 };
 
 // Engine thread only; must not block.

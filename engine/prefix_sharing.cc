@@ -19,14 +19,27 @@ PrefixSharing::PrefixSharing(int64_t most_bytes, ModelRunner* model,
   being_made_.reserve(static_cast<size_t>(model->info().slots));
 }
 
-bool PrefixSharing::Shares(const Sequence& sequence) const {
-  if (most_bytes_ == 0 || sequence.phase() != Sequence::Phase::kSyncing ||
-      sequence.scoring() || sequence.request().bypass_prefix_cache) {
+bool PrefixSharing::MayShare(const Sequence& sequence, int64_t history) const {
+  if (most_bytes_ == 0 || sequence.scoring() ||
+      sequence.request().bypass_prefix_cache) {
     return false;
   }
-  const int64_t bytes = model_->StateBytes({sequence.history(), 0})
-                            .value_or(kMostCopiedStateBytes + 1);
+  const int64_t bytes =
+      model_->StateBytes({history, 0}).value_or(kMostCopiedStateBytes + 1);
   return bytes <= kMostCopiedStateBytes && cache_.Fits(bytes);
+}
+
+bool PrefixSharing::Shares(const Sequence& sequence) const {
+  return sequence.phase() == Sequence::Phase::kSyncing &&
+         MayShare(sequence, sequence.history());
+}
+
+bool PrefixSharing::MayHave(const Sequence& sequence, int64_t history) const {
+  if (history == 0 || !MayShare(sequence, history)) return false;
+  const PrefixKey key =
+      cache_.Extend(cache_.root(),
+                    sequence.tokens().subspan(0, static_cast<size_t>(history)));
+  return cache_.Has(key) || absl::c_linear_search(being_made_, key);
 }
 
 bool PrefixSharing::TakeState(Sequence* sequence, absl::Time now,

@@ -28,6 +28,9 @@ class PrefixSharing {
   // into the slot: the sync is over. False where it is not, or no sync is due.
   bool TakeState(Sequence* sequence, absl::Time now, int64_t step);
 
+  // The state of its first `history` tokens is kept, or being made.
+  bool MayHave(const Sequence& sequence, int64_t history) const;
+
   // Of one step, for all sequences that hold a slot: TakeState, then whether it
   // is to wait, because another one makes the state that it needs.
   void BeginStep(const std::vector<std::unique_ptr<Sequence>>& active);
@@ -42,6 +45,8 @@ class PrefixSharing {
   int64_t hits() const { return hits_; }
 
  private:
+  // Its request's states may be shared; and one of so many tokens.
+  bool MayShare(const Sequence& sequence, int64_t history) const;
   // It is in a sync, and its state after that may be shared.
   bool Shares(const Sequence& sequence) const;
   bool HasBegun(const Sequence& sequence) const {

@@ -51,7 +51,8 @@ struct Request {
   Sampling sampling;
   Stopping stopping;
   Output output;
-  int32_t priority = 0;              // higher goes sooner
+  int32_t priority = 0;  // higher goes sooner
+  std::string client;    // requests of one client share what clients get
   bool bypass_prefix_cache = false;  // no state is shared with others
   // By the engine's Clock. InfiniteFuture: none.
   absl::Time deadline = absl::InfiniteFuture();

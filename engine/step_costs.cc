@@ -63,8 +63,12 @@ void StepCosts::Observe(const StepWork& work, absl::Duration took) {
   }
 }
 
-bool StepCosts::settled() const {
-  return covariance_[2][2] <= kSettled && covariance_[3][3] <= kSettled;
+bool StepCosts::Settled(const StepWork& work) const {
+  const auto parts = SecondsOf(work);
+  for (int i = 0; i < kParts; ++i) {
+    if (parts[i] > 0 && covariance_[i][i] > kSettled) return false;
+  }
+  return true;
 }
 
 }  // namespace tlin

@@ -40,8 +40,8 @@ class StepCosts {
   void Observe(const StepWork& work, absl::Duration took);
 
   const StepPrices& prices() const { return prices_; }
-  // Prices of fills and syncs are measured, not guessed.
-  bool settled() const;
+  // The prices that make up this work are measured, not guessed.
+  bool Settled(const StepWork& work) const;
 
  private:
   static constexpr int kParts = 4;

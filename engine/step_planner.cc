@@ -104,10 +104,10 @@ void StepPlanner::AfterRun(const StepPlan& plan, absl::Duration took) {
 }
 
 absl::Duration StepPlanner::LeastTime(int64_t history, int64_t rows) const {
-  if (!costs_.settled()) return absl::ZeroDuration();
   StepWork work;
   work.sync_units = model_->SyncUnits(history);
   work.fill_units = rows * model_->RowUnits(0);
+  if (!costs_.Settled(work)) return absl::ZeroDuration();
   return absl::Seconds(kSurely * costs_.Seconds(work));
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
+#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/session_codec.h"
@@ -127,6 +128,7 @@ absl::Status ConverseCall::BeginTurn(const v1::ConverseInput& input) {
   const std::string id = services_.ids->NextId();
   request.id = id;
   request.binding = binding;
+  request.client = ClientOf(*context_);
   request.deadline =
       EngineDeadline(context_->deadline(), services_.clock->Now());
   {

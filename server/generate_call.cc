@@ -4,6 +4,7 @@
 
 #include "engine/base/status_macros.h"
 #include "grpcpp/server_context.h"
+#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/status_codec.h"
@@ -41,6 +42,7 @@ absl::Status GenerateCall::Submit(const grpc::CallbackServerContext& context,
       DecodeGenerate(message, *model_, services_.ids->NextSeed()));
   decoded.id = id_;
   session_id_ = decoded.session_id;
+  decoded.client = ClientOf(context);
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());
   return model_->engine->Submit(std::move(decoded), std::move(self));
 }

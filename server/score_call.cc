@@ -4,6 +4,7 @@
 
 #include "engine/base/status_macros.h"
 #include "grpcpp/server_context.h"
+#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/status_codec.h"
@@ -44,6 +45,7 @@ absl::Status ScoreCall::Submit(const grpc::CallbackServerContext& context,
       ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_ASSIGN_OR_RETURN(Request decoded, DecodeScore(message, *model_));
   decoded.id = id_;
+  decoded.client = ClientOf(context);
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());
   return model_->engine->Submit(std::move(decoded), std::move(self));
 }

@@ -105,6 +105,19 @@ void StateCollector::CollectEngine(Families* families) const {
     families->Add(static_cast<double>(count),
                   {{"model", model_}, {"state", name}});
   }
+  families->Begin("tlin_step_cost_seconds",
+                  "What a step is expected to take, fitted while running: one "
+                  "that decodes, "
+                  "and each GFLOP of its decode rows, fills and sync slices.");
+  const StepPrices& prices = state.step_prices;
+  const std::pair<const char*, double> parts[] = {
+      {"decode_step", prices.decode_step},
+      {"decode_gflop", 1e3 * prices.decode_unit},
+      {"fill_gflop", 1e3 * prices.fill_unit},
+      {"sync_gflop", 1e3 * prices.sync_unit}};
+  for (const auto& [part, seconds] : parts) {
+    families->Add(seconds, {{"model", model_}, {"part", part}});
+  }
   families->Begin(
       "tlin_preemptions_total",
       "Sequences that lost their slot before their end: none, ever.",

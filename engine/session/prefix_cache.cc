@@ -27,7 +27,7 @@ PrefixCache::PrefixCache(absl::string_view fingerprint, int32_t window,
 }
 
 PrefixKey PrefixCache::Extend(const PrefixKey& key,
-                              absl::Span<const TokenId> tokens) {
+                              absl::Span<const TokenId> tokens) const {
   const auto end = static_cast<int64_t>(tokens.size());
   TLIN_CHECK(window_ > 0 && end % window_ == 0 && end >= key.tokens);
   PrefixKey next = key;

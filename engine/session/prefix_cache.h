@@ -44,9 +44,11 @@ class PrefixCache {
   const PrefixKey& root() const { return root_; }
   // The key of `tokens`, which begin with the prefix of `key`.
   // REQUIRES: whole windows, no fewer than the key's.
-  PrefixKey Extend(const PrefixKey& key, absl::Span<const TokenId> tokens);
+  PrefixKey Extend(const PrefixKey& key,
+                   absl::Span<const TokenId> tokens) const;
 
   bool Fits(int64_t state_bytes) const { return state_bytes <= most_bytes_; }
+  bool Has(const PrefixKey& key) const { return by_key_.contains(key); }
   // Null: there is none.
   std::shared_ptr<const SavedState> Find(const PrefixKey& key);
   // Takes the place of one that is there. REQUIRES: Fits.
@@ -71,7 +73,7 @@ class PrefixCache {
   List entries_;  // the least recently used first
   absl::flat_hash_map<PrefixKey, List::iterator> by_key_;
   int64_t bytes_ = 0;
-  std::vector<uint8_t> link_;  // scratch: what a key is the hash of
+  mutable std::vector<uint8_t> link_;  // scratch: what a key is the hash of
 };
 
 }  // namespace tlin

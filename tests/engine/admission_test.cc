@@ -49,6 +49,64 @@ TEST(PriorityTest, WaitingIsWorthALevelSoThatNoneStarves) {
               ElementsAre("A", "B"));
 }
 
+// Slots for two; `crowd` requests of one client, then some of another one. In
+// the order of their ends.
+std::vector<std::string> OrderOfClients(int crowd, int others,
+                                        absl::Duration later) {
+  PuppetOptions options;
+  options.slots = 2;
+  Harness harness(options);
+  const auto submit = [&](const std::string& client, int count) {
+    for (int i = 0; i < count; ++i) {
+      Request request = Harness::MakeRequest(1, 20);
+      request.client = client;
+      request.id = absl::StrCat(client, i);
+      EXPECT_NE(harness.Submit(request), nullptr);
+    }
+  };
+  submit("crowd", crowd);
+  harness.Step();
+  harness.clock.Advance(later);
+  submit("a", others);
+  EXPECT_TRUE(harness.RunUntilIdle());
+  return harness.listener.ended_ids();
+}
+
+TEST(ClientsTest, WhoHoldsFewerSlotsGoesSooner) {
+  // The first two of the crowd run already; then each client has one slot.
+  EXPECT_THAT(OrderOfClients(6, 2, absl::Seconds(1)),
+              ElementsAre("crowd0", "crowd1", "a0", "crowd2", "a1", "crowd3",
+                          "crowd4", "crowd5"));
+}
+
+TEST(ClientsTest, LongWaitingIsWorthASlot) {
+  EXPECT_THAT(OrderOfClients(4, 1, 3 * kHeldSlot),
+              ElementsAre("crowd0", "crowd1", "crowd2", "crowd3", "a0"));
+}
+
+TEST(ClientsTest, PriorityGoesBeforeASlotThatIsHeld) {
+  PuppetOptions options;
+  options.slots = 2;
+  Harness harness(options);
+  const auto submit = [&](const std::string& client, int32_t priority,
+                          const std::string& id) {
+    Request request = Harness::MakeRequest(1, id[0] == '0' ? 20 : 40);
+    request.client = client;
+    request.priority = priority;
+    request.id = id;
+    harness.Submit(request);
+  };
+  submit("a", 0, "0");
+  submit("a", 0, "1");
+  harness.Step();
+  submit("b", 0, "b");
+  submit("a", 2, "2");
+  submit("a", 0, "3");
+  ASSERT_TRUE(harness.RunUntilIdle());
+  EXPECT_THAT(harness.listener.ended_ids(),
+              ElementsAre("0", "1", "2", "b", "3"));
+}
+
 PuppetOptions Paged() {
   PuppetOptions options;
   options.slots = 8;

@@ -86,7 +86,7 @@ TEST(StepCostsTest, FindsTheMachinesPrices) {
                                   : StepPrices{1e-6, 1e-9, 1e-8, 1e-9});
     machine.Teach(&costs, 300);
     EXPECT_LT(machine.WorstFactor(costs), 1.15) << seed;
-    EXPECT_TRUE(costs.settled());
+    EXPECT_TRUE(costs.Settled({1, 80, 100, 100}));
   }
 }
 
@@ -119,7 +119,8 @@ TEST(StepCostsTest, WhatSaysNothingChangesNothing) {
   costs.Observe({}, absl::Seconds(1));
   EXPECT_EQ(costs.Seconds({1, 80, 100, 100}),
             StepCosts({}).Seconds({1, 80, 100, 100}));
-  EXPECT_FALSE(costs.settled());
+  EXPECT_FALSE(costs.Settled({0, 0, 100, 0}));
+  EXPECT_FALSE(costs.Settled({0, 0, 0, 100}));
 }
 
 }  // namespace

@@ -39,8 +39,9 @@ EngineOptions Targeted() {
 class TimedHarness : public Harness {
  public:
   explicit TimedHarness(const StepPrices& prices,
-                        const PuppetOptions& puppet = Wide())
-      : Harness(puppet, Targeted()), prices_(prices) {
+                        const PuppetOptions& puppet = Wide(),
+                        const EngineOptions& options = Targeted())
+      : Harness(puppet, options), prices_(prices) {
     model.before_run = [this](const StepPlan& plan) {
       StepWork work;
       work.decode_rows = static_cast<int32_t>(plan.decode.size());
@@ -62,7 +63,8 @@ class TimedHarness : public Harness {
   absl::Duration last;  // step
   bool bulk = false;
 
-  StepPrices prices_;
+ private:
+  const StepPrices prices_;
 };
 
 TEST(StepTargetTest, StepsBesideALongSyncLastAsLongAsTheyShould) {
@@ -103,6 +105,41 @@ TEST(StepTargetTest, WhereDecodingTakesAllOfItPromptsGetOn) {
     harness.Step();
     ASSERT_LT(++steps, 300);
   }
+}
+
+TEST(StepTargetTest, DeadlinesThatCannotBeMetAreRefusedAtOnce) {
+  EngineOptions options = Targeted();
+  options.prefix_cache_bytes = 1 << 20;
+  TimedHarness harness({1e-3, 1e-5, 1e-5, 1e-5}, Wide(), options);
+  // 2,000 history tokens by 10 units of 10 us are 0.2 s.
+  const auto submit = [&](uint64_t salt, absl::Duration time) {
+    Request request = Harness::MakeRequest(2001, 2, salt);
+    request.deadline = harness.clock.Now() + time;
+    return harness.Submit(std::move(request));
+  };
+  // Nothing is known yet: it is tried.
+  const auto tried = submit(1, absl::Milliseconds(50));
+  ASSERT_TRUE(harness.RunUntilIdle());
+  EXPECT_TRUE(tried->started());
+  harness.Submit(Harness::MakeRequest(50, 70));
+  harness.Submit(Harness::MakeRequest(3001, 2, 5));
+  ASSERT_TRUE(harness.RunUntilIdle());
+
+  const auto hopeless = submit(2, absl::Milliseconds(50));
+  const int64_t runs = harness.model.runs;
+  harness.Step();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(hopeless->status()))
+      << hopeless->status();
+  EXPECT_THAT(std::string(hopeless->status().message()),
+              ::testing::HasSubstr("reading 2001 tokens takes"));
+  EXPECT_EQ(harness.model.runs, runs);
+  const auto in_time = submit(3, absl::Milliseconds(400));
+  ASSERT_TRUE(harness.RunUntilIdle());
+  EXPECT_EQ(in_time->token_ids().size(), 2u);
+  // Its state is there by now.
+  const auto again = submit(3, absl::Milliseconds(50));
+  ASSERT_TRUE(harness.RunUntilIdle());
+  EXPECT_EQ(again->token_ids().size(), 2u);
 }
 
 // Arrivals of all kinds on machines of all kinds.

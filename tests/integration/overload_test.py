@@ -103,7 +103,7 @@ class OverloadTest(unittest.TestCase):
         self.expect_cancelled(daemon, 4)
 
     def test_who_leaves_while_the_prompt_is_read_frees_the_slot(self):
-        daemon = self.daemon("--step_units=1")
+        daemon = self.daemon("--target_step_ms=0.1")
         streams = [self.start(daemon, LONG_PROMPT) for _ in range(2)]
         for stream in streams:
             self.assertTrue(next(stream).HasField("started"))
@@ -141,7 +141,7 @@ class OverloadTest(unittest.TestCase):
             ids=[1, 2, 3], max_new_tokens=30_000, ignore_eos=True, seed=7)).token_ids)
 
     def test_long_prompts_hang_nobody(self):
-        daemon = self.daemon("--step_units=2")
+        daemon = self.daemon("--target_step_ms=0.1")
         made = [0] * 6
 
         def read(i, stream):

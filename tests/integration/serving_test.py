@@ -25,7 +25,7 @@ METRICS = {
         "tlin_seconds_since_last_step", "tlin_sessions", "tlin_slots", "tlin_slots_used", "tlin_slots_high_water",
         "tlin_session_cache_bytes", "tlin_cache_usage_ratio", "tlin_memory_bytes",
         "tlin_device_memory_bytes", "process_resident_memory_bytes", "tlin_draining",
-        "tlin_build_info"), "gauge")}
+        "tlin_build_info", "tlin_step_cost_seconds"), "gauge")}
 PROCESS_WIDE = {"tlin_device_memory_bytes", "process_resident_memory_bytes", "tlin_draining",
                 "tlin_build_info"}
 DEMOS = {"tlin-demo": "tlinformer", "tconst-demo": "tconstformer",

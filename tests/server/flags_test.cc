@@ -23,6 +23,8 @@ TEST(FlagsTest, Defaults) {
   EXPECT_TRUE(flags->log_requests);
   EXPECT_EQ(flags->slots, 16);
   EXPECT_EQ(flags->max_sessions, 4096);
+  EXPECT_EQ(flags->target_step, absl::Milliseconds(20));
+  EXPECT_EQ(flags->prefix_cache_bytes, 256 << 20);
 }
 
 TEST(FlagsTest, SlotsAreAtMostTheSessionsWhereTheyAreNotGiven) {
@@ -35,8 +37,9 @@ TEST(FlagsTest, BothSpellingsAndSwitches) {
   const auto flags = ParseFlags(
       {"--model", "dir/name/", "--listen", "0.0.0.0:0", "--device=cuda:1",
        "--dtype", "bf16", "--max_sessions=3", "--drain_seconds", "0.5",
-       "--log_requests=false", "--stall_seconds=2", "--threads", "2",
-       "--max_context_tokens=1000", "--port_file=/tmp/p", "--model_name=m"});
+       "--target_step_ms=2.5", "--prefix_cache_bytes=0", "--log_requests=false",
+       "--stall_seconds=2", "--threads", "2", "--max_context_tokens=1000",
+       "--port_file=/tmp/p", "--model_name=m"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->model, "dir/name/");
   EXPECT_EQ(flags->model_name, "m");
@@ -46,6 +49,8 @@ TEST(FlagsTest, BothSpellingsAndSwitches) {
   EXPECT_EQ(flags->max_sessions, 3);
   EXPECT_EQ(flags->max_context_tokens, 1000);
   EXPECT_EQ(flags->drain, absl::Milliseconds(500));
+  EXPECT_EQ(flags->target_step, absl::Milliseconds(2.5));
+  EXPECT_EQ(flags->prefix_cache_bytes, 0);
   EXPECT_EQ(flags->stall, absl::Seconds(2));
   EXPECT_FALSE(flags->log_requests);
   EXPECT_EQ(flags->threads, 2);
@@ -78,6 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
     Table, BadFlagsTest,
     ::testing::Values(
         BadCase{{}, "--model: a model directory is required"},
+        BadCase{{"--model=m", "--target_step_ms=0"},
+                "--target_step_ms=0: want milliseconds from 0.1"},
+        BadCase{{"--model=m", "--target_step_ms=nan"}, "--target_step_ms=nan"},
         BadCase{{"--model="}, "--model=: want a value"},
         BadCase{{"--model"}, "--model: wants DIR"},
         BadCase{{"--modle=x"}, "--modle: no such flag; did you mean --model?"},

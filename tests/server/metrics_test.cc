@@ -129,6 +129,7 @@ TEST_F(MetricsTest, EveryPromisedMetricIsThereWithTypeHelpAndLabels) {
       {"tlin_cache_usage_ratio", "gauge"},
       {"tlin_memory_bytes", "gauge"},
       {"tlin_sessions", "gauge"},
+      {"tlin_step_cost_seconds", "gauge"},
       {"tlin_session_store_seconds", "histogram"},
       {"tlin_session_store_errors_total", "counter"},
       {"tlin_preemptions_total", "counter"},
