@@ -1,4 +1,5 @@
-// tlin plan: what a model will take, from its shape alone. No server.
+// tlin plan: what a model will take, from its shape alone; where a server is
+// named, in its machine's seconds, too.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,7 +23,8 @@ constexpr char kAbout[] =
     "by closed forms:\nbytes of a session and sessions in a GiB at each "
     "context "
     "length, work of a token, of a\nsync, and of a token with its share of the "
-    "syncs. A multiply and an add are 2 FLOP.\n";
+    "syncs. A multiply and an add are 2 FLOP. With --address: what they take "
+    "on the machine\nof that tlind, which has measured its steps.\n";
 
 constexpr int64_t kGiB = int64_t{1} << 30;
 
@@ -33,6 +35,9 @@ struct ContextCost {
   double token_flop = 0;       // one more token
   double sync_flop = 0;        // a sync of all of them
   double mean_token_flop = 0;  // token_flop and a window's share of sync_flop
+  // On the machine that was asked; 0: none was.
+  double token_seconds = 0;  // of one sequence alone
+  double sync_seconds = 0;
 };
 
 ContextCost CostAt(const ModelConfig& config, DType dtype, int64_t tokens) {
@@ -51,6 +56,19 @@ ContextCost CostAt(const ModelConfig& config, DType dtype, int64_t tokens) {
   return cost;
 }
 
+void AddSeconds(const ModelConfig& config, const v1::StepCosts& machine,
+                ContextCost* cost) {
+  constexpr double kGiga = 1e9;
+  const double attention = SyncAttentionFlops(config, cost->tokens);
+  cost->token_seconds =
+      machine.decode_step() + machine.decode_gflop() * cost->token_flop / kGiga;
+  if (!config.has_windows()) return;
+  cost->sync_seconds =
+      (machine.sync_product_gflop() * (cost->sync_flop - attention) +
+       machine.sync_attention_gflop() * attention) /
+      kGiga;
+}
+
 std::string PlanJson(const ModelConfig& config, DType dtype,
                      const std::vector<ContextCost>& costs) {
   nlohmann::ordered_json json = {
@@ -66,24 +84,34 @@ std::string PlanJson(const ModelConfig& config, DType dtype,
                                 {"token_flop", cost.token_flop},
                                 {"sync_flop", cost.sync_flop},
                                 {"mean_token_flop", cost.mean_token_flop}});
+    if (cost.token_seconds == 0) continue;
+    json["contexts"].back()["token_seconds"] = cost.token_seconds;
+    json["contexts"].back()["sync_seconds"] = cost.sync_seconds;
   }
   return OneLine(json);
 }
 
 void PrintPlan(const ModelConfig& config, DType dtype,
                const std::vector<ContextCost>& costs, std::ostream& out) {
+  const bool measured = costs.front().token_seconds > 0;
   out << absl::StrFormat(
       "%s, %d parameters, weights %.1f MiB as %s\n\n",
       ArchitectureName(config.architecture), config.ParameterCount(),
       WeightBytes(config, dtype) / 1048576.0, DTypeName(dtype));
-  out << absl::StrFormat("%12s %15s %13s %12s %12s %16s\n", "context",
+  out << absl::StrFormat("%12s %15s %13s %12s %12s %16s%s\n", "context",
                          "bytes/session", "sessions/GiB", "MFLOP/token",
-                         "MFLOP/sync", "MFLOP/token,mean");
+                         "MFLOP/sync", "MFLOP/token,mean",
+                         measured ? "   ms/token      s/sync" : "");
   for (const ContextCost& cost : costs) {
-    out << absl::StrFormat("%12d %15d %13d %12.1f %12.0f %16.1f\n", cost.tokens,
+    out << absl::StrFormat("%12d %15d %13d %12.1f %12.0f %16.1f", cost.tokens,
                            cost.session_bytes, cost.sessions_per_gib,
                            cost.token_flop / 1e6, cost.sync_flop / 1e6,
                            cost.mean_token_flop / 1e6);
+    if (measured) {
+      out << absl::StrFormat(" %10.3f %11.4f", 1e3 * cost.token_seconds,
+                             cost.sync_seconds);
+    }
+    out << "\n";
   }
   if (config.has_windows()) {
     out << absl::StrFormat(
@@ -100,6 +128,7 @@ int RunPlan(const Args& args, Io& io) {
   std::string dtype_name = "bf16";
   std::vector<int32_t> contexts;
   bool json = false;
+  std::string address;
   FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
   flags.Add("model", &model, "The model's directory.");
   flags.Add("dtype", &dtype_name, "Of weights and caches: f32, bf16 or f16.");
@@ -107,6 +136,8 @@ int RunPlan(const Args& args, Io& io) {
             "Context lengths in tokens; default 1024,4096,16384,65536,262144,"
             "1048576.");
   flags.Add("json", &json, "Print JSON.");
+  flags.Add("address", &address,
+            "A tlind that serves this model: its machine's times, too.");
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
   if (model.empty()) return UsageError("--model: a directory is needed", io);
   DType dtype = DType::kF32;
@@ -132,6 +163,19 @@ int RunPlan(const Args& args, Io& io) {
                         io);
     }
     costs.push_back(CostAt(*config, dtype, tokens));
+  }
+  if (!address.empty()) {
+    const auto served = Client(address).GetModel();
+    if (!served.ok()) return Fail(served.status(), json, io);
+    if (served->parameters() != config->ParameterCount() ||
+        served->architecture() != ArchitectureName(config->architecture)) {
+      return UsageError(
+          absl::StrCat("--address: it serves another model, ", served->name()),
+          io);
+    }
+    for (ContextCost& cost : costs) {
+      AddSeconds(*config, served->step_costs(), &cost);
+    }
   }
   if (json) {
     io.out << PlanJson(*config, dtype, costs) << "\n";

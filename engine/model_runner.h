@@ -117,12 +117,18 @@ class ModelRunner {
   // multiple of it and begins with the slot's history before, which may be kept
   // in part; fewer than max_syncs are in flight.
   virtual void BeginSync(SlotId slot, absl::Span<const TokenId> history) = 0;
-  // 0 when no sync is in flight. What is left never grows.
-  virtual int64_t SyncUnitsLeft(SlotId slot) const = 0;
+  // Nothing when no sync is in flight. What is left never grows.
+  virtual SyncWork SyncWorkLeft(SlotId slot) const = 0;
+  int64_t SyncUnitsLeft(SlotId slot) const {
+    return SyncWorkLeft(slot).total();
+  }
   virtual int32_t syncs_in_flight() const = 0;
 
   // Closed-form cost in units.
-  virtual int64_t SyncUnits(int64_t history_tokens) const = 0;
+  virtual SyncWork SyncWorkOf(int64_t history_tokens) const = 0;
+  int64_t SyncUnits(int64_t history_tokens) const {
+    return SyncWorkOf(history_tokens).total();
+  }
   virtual int64_t RowUnits(int64_t context_tokens) const = 0;
 
   // Runs the plan; `logits` is valid until the next call. On failure the state

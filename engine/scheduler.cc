@@ -129,8 +129,8 @@ bool Scheduler::Serve(absl::Span<const Runnable> runnables, size_t i,
   }
   if (planned_[i] >= 0) {
     SyncSlice& slice = plan->sync[static_cast<size_t>(planned_[i])];
-    const int64_t more = std::min(cost, runnable.cost_left - slice.units);
-    slice.units += more;
+    const int64_t more = std::min(cost, runnable.cost_left - slice.cost);
+    slice.cost += more;
     budget_left_ -= more;
     return true;
   }

@@ -46,7 +46,7 @@ class Scheduler {
   explicit Scheduler(const StepBounds& bounds) : bounds_(bounds) {}
 
   // Fills `plan`, which is not empty unless `runnables` is. Of a fill as many
-  // rows run as `budget` pays for. A slice's units are its cost. A slice of a
+  // rows run as `budget` pays for. A slice of a
   // sync that is not begun means: begin it now. REQUIRES: slots are distinct;
   // no fill wants more than max_logit_rows - 1 rows of logits; every sync in
   // flight is named; budget > 0.

@@ -25,7 +25,8 @@ std::array<double, StepCosts::kParts> StepCosts::SecondsOf(
   return {work.decode_rows > 0 ? prices_.decode_step : 0.0,
           prices_.decode_unit * static_cast<double>(work.decode_units),
           prices_.fill_unit * static_cast<double>(work.fill_units),
-          prices_.sync_unit * static_cast<double>(work.sync_units)};
+          prices_.sync.CostOf({work.sync.products, 0}),
+          prices_.sync.CostOf({0, work.sync.attention})};
 }
 
 double StepCosts::Seconds(const StepWork& work) const {
@@ -54,7 +55,8 @@ void StepCosts::Observe(const StepWork& work, absl::Duration took) {
   const double surprise = std::log(seconds / expected);
   variance += kNoise + surprise * surprise / 4;
   double* const prices[kParts] = {&prices_.decode_step, &prices_.decode_unit,
-                                  &prices_.fill_unit, &prices_.sync_unit};
+                                  &prices_.fill_unit, &prices_.sync.product,
+                                  &prices_.sync.attention};
   for (int i = 0; i < kParts; ++i) {
     *prices[i] *= std::exp(gain[i] / variance * surprise);
     for (int j = 0; j < kParts; ++j) {

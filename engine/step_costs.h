@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
+#include "engine/step_plan.h"
 
 namespace tlin {
 
@@ -15,7 +16,7 @@ struct StepWork {
   int32_t decode_rows = 0;
   int64_t decode_units = 0;
   int64_t fill_units = 0;
-  int64_t sync_units = 0;
+  SyncWork sync;
 };
 
 // Seconds. A step that decodes reads all weights, whatever its rows are.
@@ -23,7 +24,7 @@ struct StepPrices {
   double decode_step = 1e-3;
   double decode_unit = 1e-4;
   double fill_unit = 1e-4;
-  double sync_unit = 1e-4;
+  SyncPrices sync = {1e-4, 1e-4};
 };
 
 // The step's time as a sum of prices times work, by an extended Kalman filter
@@ -44,7 +45,7 @@ class StepCosts {
   bool Settled(const StepWork& work) const;
 
  private:
-  static constexpr int kParts = 4;
+  static constexpr int kParts = 5;
   // In the order of StepPrices.
   std::array<double, kParts> SecondsOf(const StepWork& work) const;
 

@@ -27,18 +27,50 @@ struct WindowRows {
   Logits logits = Logits::kNone;
 };
 
+// Work of a sync in units (ModelRunner), by what takes a time of its own for
+// each: matrix products and attention.
+struct SyncWork {
+  int64_t products = 0;
+  int64_t attention = 0;
+
+  int64_t total() const { return products + attention; }
+  SyncWork& operator+=(const SyncWork& more) {
+    products += more.products;
+    attention += more.attention;
+    return *this;
+  }
+  SyncWork& operator-=(const SyncWork& less) {
+    products -= less.products;
+    attention -= less.attention;
+    return *this;
+  }
+  friend bool operator==(const SyncWork&, const SyncWork&) = default;
+};
+
+// What a unit costs.
+struct SyncPrices {
+  double product = 1;
+  double attention = 1;
+
+  double CostOf(const SyncWork& work) const {
+    return product * static_cast<double>(work.products) +
+           attention * static_cast<double>(work.attention);
+  }
+};
+
 // A bounded part of a sync that was begun in `slot`.
 struct SyncSlice {
   SlotId slot = 0;
-  // Work to do, in units (ModelRunner); at least one tile is done whatever it
-  // is.
-  int64_t units = 0;
+  // Of the work to do, by the plan's prices; at least one tile is done whatever
+  // it is.
+  int64_t cost = 0;
 };
 
 struct StepPlan {
   std::vector<WindowRows> decode;  // one token each, run as one batch
   std::vector<WindowRows> fill;    // each sequence's rows are run by themselves
   std::vector<SyncSlice> sync;
+  SyncPrices sync_prices;
 
   bool empty() const { return decode.empty() && fill.empty() && sync.empty(); }
   void clear() {

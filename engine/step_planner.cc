@@ -43,11 +43,10 @@ void StepPlanner::Add(const Sequence& sequence) {
   runnable.priority = sequence.request().priority;
   if (sequence.phase() == Sequence::Phase::kSyncing) {
     runnable.work = Runnable::Work::kSync;
-    int64_t units = model_->SyncUnitsLeft(runnable.slot);
-    runnable.begun = units > 0;
-    if (!runnable.begun) units = model_->SyncUnits(sequence.history());
-    runnable.cost_left =
-        Nanoseconds(prices.sync_unit * static_cast<double>(units));
+    SyncWork work = model_->SyncWorkLeft(runnable.slot);
+    runnable.begun = work.total() > 0;
+    if (!runnable.begun) work = model_->SyncWorkOf(sequence.history());
+    runnable.cost_left = Nanoseconds(prices.sync.CostOf(work));
     return;
   }
   runnable.rows = sequence.NextRows();
@@ -71,19 +70,16 @@ void StepPlanner::Plan(StepPlan* plan) {
   scheduler_.Plan(runnables_,
                   Nanoseconds(std::max(left, kLeastBulk * target_seconds_)),
                   plan);
-  for (SyncSlice& slice : plan->sync) {
-    const double seconds = 1e-9 * static_cast<double>(slice.units);
-    slice.units =
-        std::max<int64_t>(1, std::llround(seconds / costs_.prices().sync_unit));
-  }
+  const SyncPrices& prices = costs_.prices().sync;
+  plan->sync_prices = {1e9 * prices.product, 1e9 * prices.attention};
 }
 
-int64_t StepPlanner::SyncUnitsLeft(const StepPlan& plan) const {
-  int64_t units = 0;
+SyncWork StepPlanner::SyncWorkLeft(const StepPlan& plan) const {
+  SyncWork work;
   for (const SyncSlice& slice : plan.sync) {
-    units += model_->SyncUnitsLeft(slice.slot);
+    work += model_->SyncWorkLeft(slice.slot);
   }
-  return units;
+  return work;
 }
 
 void StepPlanner::BeforeRun(const StepPlan& plan) {
@@ -95,17 +91,18 @@ void StepPlanner::BeforeRun(const StepPlan& plan) {
   };
   for (const WindowRows& rows : plan.decode) work_.decode_units += units(rows);
   for (const WindowRows& rows : plan.fill) work_.fill_units += units(rows);
-  sync_units_before_ = SyncUnitsLeft(plan);
+  sync_before_ = SyncWorkLeft(plan);
 }
 
 void StepPlanner::AfterRun(const StepPlan& plan, absl::Duration took) {
-  work_.sync_units = sync_units_before_ - SyncUnitsLeft(plan);
+  work_.sync = sync_before_;
+  work_.sync -= SyncWorkLeft(plan);
   costs_.Observe(work_, took);
 }
 
 absl::Duration StepPlanner::LeastTime(int64_t history, int64_t rows) const {
   StepWork work;
-  work.sync_units = model_->SyncUnits(history);
+  work.sync = model_->SyncWorkOf(history);
   work.fill_units = rows * model_->RowUnits(0);
   if (!costs_.Settled(work)) return absl::ZeroDuration();
   return absl::Seconds(kSurely * costs_.Seconds(work));

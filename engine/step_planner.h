@@ -45,7 +45,7 @@ class StepPlanner {
 
  private:
   int64_t DecodeUnits(const WindowRows& rows, int64_t context) const;
-  int64_t SyncUnitsLeft(const StepPlan& plan) const;
+  SyncWork SyncWorkLeft(const StepPlan& plan) const;
 
   // Constant after construction.
   ModelRunner* const model_;
@@ -59,7 +59,7 @@ class StepPlanner {
   std::vector<Runnable> runnables_;
   StepWork decode_;  // of all that decode
   StepWork work_;    // of the plan
-  int64_t sync_units_before_ = 0;
+  SyncWork sync_before_;
 };
 
 }  // namespace tlin

@@ -113,6 +113,7 @@ absl::Status Daemon::Load() {
                            &listener_, &clock_, &logger_, session_store_.get());
   TLIN_RETURN_IF_ERROR(engine_->Restore());
   served_.engine = engine_.get();
+  served_.step_prices = [this] { return listener_.StateNow().step_prices; };
   state_ = std::make_shared<StateCollector>(
       served_.name, served_.info, memory, [] { return HostMemory(); },
       &listener_, engine_.get());

@@ -222,6 +222,15 @@ absl::StatusOr<v1::Model> DescribeModel(const v1::GetModelRequest& message,
   wire.set_max_sessions(model.max_sessions);
   wire.set_slots(model.info.slots);
   wire.set_session_cache_bytes(model.session_cache_bytes);
+  if (model.step_prices) {
+    const StepPrices prices = model.step_prices();
+    v1::StepCosts* const costs = wire.mutable_step_costs();
+    costs->set_decode_step(prices.decode_step);
+    costs->set_decode_gflop(1e3 * prices.decode_unit);
+    costs->set_fill_gflop(1e3 * prices.fill_unit);
+    costs->set_sync_product_gflop(1e3 * prices.sync.product);
+    costs->set_sync_attention_gflop(1e3 * prices.sync.attention);
+  }
   return wire;
 }
 

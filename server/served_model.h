@@ -3,11 +3,13 @@
 #define TLIN_SERVER_SERVED_MODEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "engine/engine.h"
 #include "engine/model/config.h"
 #include "engine/model_runner.h"
+#include "engine/step_costs.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace tlin {
@@ -21,7 +23,8 @@ struct ServedModel {
   const Tokenizer* tokenizer = nullptr;  // null: token ids only; borrowed
   // Of any one token; bounds below how many tokens a text has.
   int64_t longest_token_bytes = 0;
-  Engine* engine = nullptr;  // borrowed
+  Engine* engine = nullptr;                 // borrowed
+  std::function<StepPrices()> step_prices;  // as known by now; thread-safe
 };
 
 // 0 without a tokenizer.

@@ -108,13 +108,14 @@ void StateCollector::CollectEngine(Families* families) const {
   families->Begin("tlin_step_cost_seconds",
                   "What a step is expected to take, fitted while running: one "
                   "that decodes, "
-                  "and each GFLOP of its decode rows, fills and sync slices.");
+                  "and each GFLOP of its decode rows, fills and syncs.");
   const StepPrices& prices = state.step_prices;
   const std::pair<const char*, double> parts[] = {
       {"decode_step", prices.decode_step},
       {"decode_gflop", 1e3 * prices.decode_unit},
       {"fill_gflop", 1e3 * prices.fill_unit},
-      {"sync_gflop", 1e3 * prices.sync_unit}};
+      {"sync_product_gflop", 1e3 * prices.sync.product},
+      {"sync_attention_gflop", 1e3 * prices.sync.attention}};
   for (const auto& [part, seconds] : parts) {
     families->Add(seconds, {{"model", model_}, {"part", part}});
   }

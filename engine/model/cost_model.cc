@@ -94,6 +94,20 @@ double SyncFlops(const ModelConfig& config, int64_t history_tokens) {
   return flops;
 }
 
+double SyncAttentionFlops(const ModelConfig& config, int64_t history_tokens) {
+  if (!config.has_windows() || history_tokens == 0) return 0;
+  const auto history = static_cast<double>(history_tokens);
+  const auto queries =
+      static_cast<double>(config.CompressedRows(history_tokens));
+  // Block b: the compress attention, and the restore attention of the blocks
+  // before it; the hidden layers are among the queries.
+  const double blocks = config.n_block;
+  const double over_history = blocks + blocks * (blocks - 1) / 2;
+  const double hidden = blocks * (config.block_depth - 2);
+  return RowCosts(config).attend_key * queries *
+         (over_history * history + hidden * queries);
+}
+
 double RowFlops(const ModelConfig& config, int64_t context_tokens) {
   const RowCosts cost(config);
   const double layers = config.layers();

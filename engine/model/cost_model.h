@@ -40,6 +40,8 @@ int64_t WeightBytes(const ModelConfig& config, DType dtype);
 // out; and one token's row at a context of `context_tokens`, output projection
 // included.
 double SyncFlops(const ModelConfig& config, int64_t history_tokens);
+// What of that is attention; the rest are matrix products.
+double SyncAttentionFlops(const ModelConfig& config, int64_t history_tokens);
 double RowFlops(const ModelConfig& config, int64_t context_tokens);
 
 }  // namespace tlin

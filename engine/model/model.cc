@@ -198,8 +198,9 @@ void Model::BeginSync(SlotId slot, absl::Span<const TokenId> history) {
   state.window_tokens = 0;
 }
 
-int64_t Model::SyncUnitsLeft(SlotId slot) const {
-  return slots_[slot].sync.has_value() ? slots_[slot].sync->units_left() : 0;
+SyncWork Model::SyncWorkLeft(SlotId slot) const {
+  return slots_[slot].sync.has_value() ? slots_[slot].sync->work_left()
+                                       : SyncWork();
 }
 
 int32_t Model::syncs_in_flight() const {
@@ -208,9 +209,9 @@ int32_t Model::syncs_in_flight() const {
       [](const SyncWorkspace& workspace) { return workspace.in_use; }));
 }
 
-int64_t Model::SyncUnits(int64_t history_tokens) const {
-  return history_tokens == 0 ? 0
-                             : SyncJob(config_, history_tokens, 0).units_left();
+SyncWork Model::SyncWorkOf(int64_t history_tokens) const {
+  return history_tokens == 0 ? SyncWork()
+                             : SyncJob(config_, history_tokens, 0).work_left();
 }
 
 int64_t Model::RowUnits(int64_t context_tokens) const {
@@ -224,7 +225,7 @@ absl::Status Model::Run(const StepPlan& plan, LogitRows* logits) {
   for (const WindowRows& part : plan.fill) {
     RunWindowRows(absl::MakeConstSpan(&part, 1), logits);
   }
-  for (const SyncSlice& slice : plan.sync) RunSlice(slice);
+  for (const SyncSlice& slice : plan.sync) RunSlice(slice, plan.sync_prices);
   return backend_->Synchronize();
 }
 

@@ -54,9 +54,9 @@ class Model final : public ModelRunner {
   absl::Status LoadState(SlotId slot, const StateExtent& extent,
                          absl::Span<const std::byte> state) override;
   void BeginSync(SlotId slot, absl::Span<const TokenId> history) override;
-  int64_t SyncUnitsLeft(SlotId slot) const override;
+  SyncWork SyncWorkLeft(SlotId slot) const override;
   int32_t syncs_in_flight() const override;
-  int64_t SyncUnits(int64_t history_tokens) const override;
+  SyncWork SyncWorkOf(int64_t history_tokens) const override;
   int64_t RowUnits(int64_t context_tokens) const override;
   absl::Status Run(const StepPlan& plan, LogitRows* logits) override;
 
@@ -102,7 +102,7 @@ class Model final : public ModelRunner {
   void ForEachBlock(SlotId slot, const StateExtent& extent, const Visit& visit);
 
   // sync.cc
-  void RunSlice(const SyncSlice& slice);
+  void RunSlice(const SyncSlice& slice, const SyncPrices& prices);
   void RunSyncStep(Slot* slot, SlotId id);
   // Rows of block `block`'s input at `position`, recomputed from the tokens.
   void ReadHistory(const Slot& slot, SlotId id, int32_t block, int64_t position,

@@ -22,15 +22,16 @@ absl::Span<const KvRow> Model::RowsOfBlock(const KvBlock& block, int32_t rows) {
   return absl::MakeConstSpan(kv_rows_).first(rows);
 }
 
-void Model::RunSlice(const SyncSlice& slice) {
+void Model::RunSlice(const SyncSlice& slice, const SyncPrices& prices) {
   Slot& slot = slots_[slice.slot];
   TLIN_CHECK(slot.sync.has_value());
-  int64_t units = slice.units;
+  // Half a unit more: what is left of a sync is told in whole ones.
+  double left = static_cast<double>(slice.cost) + 0.5;
   do {
-    units -= slot.sync->step_units();
+    left -= prices.CostOf(slot.sync->step_work());
     RunSyncStep(&slot, slice.slot);
     slot.sync->Advance();
-  } while (!slot.sync->done() && units >= slot.sync->step_units());
+  } while (!slot.sync->done() && left >= prices.CostOf(slot.sync->step_work()));
   if (slot.sync->done()) {
     if (config_.architecture == Architecture::kTLinFormer) {
       slot.kept_tokens = slot.history_tokens;

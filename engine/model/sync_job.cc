@@ -15,7 +15,7 @@ SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
       kept_tokens_(kept_tokens) {
   TLIN_CHECK(config.has_windows() && history_tokens >= 1);
   SetTile(SyncStep::Stage::kQueries, first_query());
-  for (; !done(); NextStep()) units_left_ += step_units();
+  for (; !done(); NextStep()) work_left_ += step_work();
   step_ = SyncStep();
   SetTile(SyncStep::Stage::kQueries, first_query());
 }
@@ -27,40 +27,49 @@ int32_t SyncJob::rows_to_read() const {
       std::clamp<int64_t>(first_query() - step_.position, 0, step_.rows));
 }
 
-int64_t SyncJob::step_units() const {
+SyncWork SyncJob::step_work() const {
   const double d = config_.n_embd;
   const double projection = 2 * d * d;
   const double attention = 4 * d * static_cast<double>(queries_);
   const double finish = projection + 6 * d * config_.ffn_size();
-  // A row of this block's input, read through the restore layers before it.
-  const double input = step_.block * (projection + attention + finish);
-  double flops = 0;
-  double row_flops = 0;
+  // Of a row: products, and whether it attends to all queries.
+  double row_products = 0;
+  bool attends = true;
   switch (step_.stage) {
     case SyncStep::Stage::kQueries:
-      flops = input * rows_to_read();
-      row_flops = projection;
+      row_products = projection;
+      attends = false;
       break;
     case SyncStep::Stage::kStream:
-      flops = input * rows_to_read();
-      row_flops = attention + (step_.keys_kept ? 0 : 2 * projection);
+      row_products = step_.keys_kept ? 0 : 2 * projection;
       break;
     case SyncStep::Stage::kLayer:
       if (step_.layer == 0) {
-        row_flops = finish;
+        row_products = finish;
+        attends = false;
       } else if (step_.layer < config_.block_depth - 1) {
-        row_flops = 3 * projection + attention + finish;
+        row_products = 3 * projection + finish;
       } else {
-        row_flops = 2 * projection;
+        row_products = 2 * projection;
+        attends = false;
       }
       break;
   }
-  flops += row_flops * step_.rows;
-  return std::max<int64_t>(1, static_cast<int64_t>(flops / 1e6));
+  // A row of this block's input is read through the restore layers before it.
+  const double inputs = step_.stage == SyncStep::Stage::kLayer
+                            ? 0
+                            : static_cast<double>(step_.block) * rows_to_read();
+  const double products =
+      row_products * step_.rows + inputs * (projection + finish);
+  const double attended = attention * ((attends ? step_.rows : 0) + inputs);
+  SyncWork work = {static_cast<int64_t>(products / 1e6),
+                   static_cast<int64_t>(attended / 1e6)};
+  if (work.total() == 0) work.products = 1;
+  return work;
 }
 
 void SyncJob::Advance() {
-  units_left_ -= step_units();
+  work_left_ -= step_work();
   NextStep();
 }
 

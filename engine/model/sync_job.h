@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "engine/model/config.h"
+#include "engine/step_plan.h"
 
 namespace tlin {
 
@@ -49,10 +50,10 @@ class SyncJob {
   // Of a tile: rows of the block's input that this step has to read, the first
   // ones of the tile.
   int32_t rows_to_read() const;
-  // Cost of the present step, at least 1 (MFLOP).
-  int64_t step_units() const;
-  // Of this step and all after it. Falls by step_units() with each Advance.
-  int64_t units_left() const { return units_left_; }
+  // Of the present step, at least 1 (MFLOP).
+  SyncWork step_work() const;
+  // Of this step and all after it. Falls by step_work() with each Advance.
+  const SyncWork& work_left() const { return work_left_; }
   void Advance();
 
  private:
@@ -67,7 +68,7 @@ class SyncJob {
   int64_t queries_;
   int64_t kept_tokens_;
   SyncStep step_;
-  int64_t units_left_ = 0;
+  SyncWork work_left_;
 };
 
 }  // namespace tlin

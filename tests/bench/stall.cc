@@ -7,8 +7,8 @@
 // other (each is one sync); beside a storm of prompts of 5,000 to 50,000. The
 // gaps between tokens are the engine's own, from one event to the next. The
 // limit beside them is the time of a step of the eight. Throughput is held
-// against the same work one after the other: so many tokens of the eight alone,
-// and so many prompts alone.
+// against the same work one after the other: the tokens of the eight alone, and
+// the same prompts alone.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -22,7 +22,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "engine/base/check.h"
@@ -43,34 +42,36 @@ constexpr int kStormReaders = 4;
 constexpr int64_t kVocabulary = 50257;
 
 struct Effort {
-  absl::Duration phase;  // at least
-  int64_t prompt;        // tokens of the ninth
+  int32_t tokens;  // that each of the eight makes in a phase
+  int64_t prompt;  // tokens of the ninth
   absl::Duration target;
 };
 
-// Keeps the gaps between its tokens. Engine thread, but where said otherwise.
+// Keeps the gaps between its tokens.
 class GapSink final : public TokenSink {
  public:
   void OnStarted(const Started&) override {}
   void OnChunk(const Chunk&) override {
     const absl::Time now = absl::Now();
-    absl::MutexLock lock(&mutex_);
-    if (last_ != absl::InfinitePast()) gaps_.push_back(now - last_);
+    if (last_ != absl::InfinitePast()) {
+      gaps_.push_back(absl::ToDoubleMilliseconds(now - last_));
+    }
     last_ = now;
   }
-  void OnFinished(const Finished&) override {}
-  void OnError(const absl::Status&) override {}
+  void OnFinished(const Finished&) override { done_.Notify(); }
+  void OnError(const absl::Status& status) override { TLIN_CHECK(status.ok()); }
 
-  // Any thread. Those since the last call.
-  std::vector<absl::Duration> TakeGaps() {
-    absl::MutexLock lock(&mutex_);
-    return std::exchange(gaps_, {});
+  // Once it has ended. Milliseconds.
+  const std::vector<double>& WaitForGaps() {
+    done_.WaitForNotification();
+    return gaps_;
   }
 
  private:
-  absl::Mutex mutex_;
-  absl::Time last_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  std::vector<absl::Duration> gaps_ ABSL_GUARDED_BY(mutex_);
+  // Engine thread, until the end.
+  absl::Time last_ = absl::InfinitePast();
+  std::vector<double> gaps_;
+  absl::Notification done_;
 };
 
 // Reads one prompt after the other, each to its first token.
@@ -151,17 +152,12 @@ class Bench {
     absl::PrintF("%s, %d threads, bf16, --target_step_ms=%g\n\n",
                  ProcessorName(), BenchThreads(),
                  absl::ToDoubleMilliseconds(effort_.target));
-    // Prices are found, and a prompt alone is timed, before anybody decodes.
-    Reader alone(engine_.get(), 0, [&](int) { return effort_.prompt; });
-    alone.ReadOne(0);
-    const double one = Time([&] { alone.ReadOne(1); });
-    StartDecoding();
-    RunFor(effort_.phase / 4);
-    TakeGaps();
+    // Prices are found before anything is measured.
+    Reader(engine_.get(), 0, [&](int) { return effort_.prompt; }).ReadOne(0);
 
     const Phase quiet = Measure({});
     const Phase ninth = Measure({[&](int) { return effort_.prompt; }});
-    const std::vector<int64_t> read = std::exchange(read_, {});
+    const std::vector<int64_t> prompts = std::exchange(read_, {});
     std::vector<std::function<int64_t(int)>> storm;
     for (int reader = 0; reader < kStormReaders; ++reader) {
       storm.push_back([this, reader](int i) {
@@ -180,8 +176,8 @@ class Bench {
     Print(absl::StrFormat("beside %d readers of %d to %d tokens", kStormReaders,
                           effort_.prompt / 20, effort_.prompt / 2),
           stormy);
-    PrintThroughput("prompts one by one", quiet, ninth, read, one);
-    PrintThroughput("the storm", quiet, stormy, read_, one);
+    PrintThroughput("beside the prompts", quiet, ninth, prompts);
+    PrintThroughput("beside the storm", quiet, stormy, read_);
   }
 
  private:
@@ -199,28 +195,26 @@ class Bench {
     return absl::ToDoubleSeconds(absl::Now() - begin);
   }
 
-  void RunFor(absl::Duration duration) { absl::SleepFor(duration); }
-
-  void StartDecoding() {
+  // The eight, from the same beginning in each phase: a sync of their own takes
+  // the longer the further they are. Their gaps, sorted.
+  std::vector<double> Decode() {
+    std::vector<std::shared_ptr<GapSink>> sinks;
     for (int i = 0; i < kDecoding; ++i) {
       Request request;
-      request.id = absl::StrCat("decoding-", i);
+      request.id = absl::StrCat("decoding-", ++requests_);
       // Their windows do not end together.
       request.prompt =
           SeededTokens(static_cast<uint64_t>(i), 200 + 32 * i, kVocabulary);
-      request.stopping.max_new_tokens = 900'000;
+      request.stopping.max_new_tokens = effort_.tokens;
       request.stopping.ignore_eos = true;
-      sinks_.push_back(std::make_shared<GapSink>());
-      TLIN_CHECK(engine_->Submit(std::move(request), sinks_.back()).ok());
+      request.bypass_prefix_cache = true;
+      sinks.push_back(std::make_shared<GapSink>());
+      TLIN_CHECK(engine_->Submit(std::move(request), sinks.back()).ok());
     }
-  }
-
-  std::vector<double> TakeGaps() {
     std::vector<double> gaps;
-    for (const auto& sink : sinks_) {
-      for (const absl::Duration gap : sink->TakeGaps()) {
-        gaps.push_back(absl::ToDoubleMilliseconds(gap));
-      }
+    for (const auto& sink : sinks) {
+      const std::vector<double>& more = sink->WaitForGaps();
+      gaps.insert(gaps.end(), more.begin(), more.end());
     }
     std::sort(gaps.begin(), gaps.end());
     return gaps;
@@ -229,7 +223,6 @@ class Bench {
   // Beside readers of such prompts; what they read is in read_.
   Phase Measure(const std::vector<std::function<int64_t(int)>>& lengths) {
     std::vector<std::unique_ptr<Reader>> readers;
-    TakeGaps();
     Phase phase;
     phase.seconds = Time([&] {
       for (const auto& length : lengths) {
@@ -237,12 +230,11 @@ class Bench {
             std::make_unique<Reader>(engine_.get(), ++readers_, length));
         readers.back()->Start();
       }
-      RunFor(effort_.phase);
+      phase.gaps = Decode();
       for (const auto& reader : readers) {
         for (const int64_t tokens : reader->Stop()) read_.push_back(tokens);
       }
     });
-    phase.gaps = TakeGaps();
     return phase;
   }
 
@@ -254,23 +246,17 @@ class Bench {
         phase.Quantile(0.99) / absl::ToDoubleMilliseconds(effort_.target));
   }
 
-  // `one`: seconds of a prompt of effort_.prompt tokens alone; others are as
-  // much shorter as they are.
   void PrintThroughput(const char* what, const Phase& quiet, const Phase& phase,
-                       const std::vector<int64_t>& read, double one) const {
-    const double tokens = static_cast<double>(phase.gaps.size());
-    const double token_seconds =
-        quiet.seconds / static_cast<double>(quiet.gaps.size());
-    double prompts = 0;
-    for (const int64_t length : read) {
-      prompts +=
-          static_cast<double>(length) / static_cast<double>(effort_.prompt);
-    }
-    const double apart = tokens * token_seconds + prompts * one;
+                       const std::vector<int64_t>& prompts) {
+    Reader reader(engine_.get(), ++readers_, [&](int i) { return prompts[i]; });
+    const double alone = Time([&] {
+      for (size_t i = 0; i < prompts.size(); ++i) reader.ReadOne(i);
+    });
+    const double apart = quiet.seconds + alone;
     absl::PrintF(
-        "\n%s: %d tokens and %.2f prompts of %d in %.2f s; one after the other "
-        "%.2f s; ratio %.2f\n",
-        what, phase.gaps.size(), prompts, effort_.prompt, phase.seconds, apart,
+        "\n%s: %.2f s; one after the other %.2f s and %.2f s for %d prompts; "
+        "throughput %.2f\n",
+        what, phase.seconds, quiet.seconds, alone, prompts.size(),
         apart / phase.seconds);
   }
 
@@ -280,21 +266,21 @@ class Bench {
   RecordingListener listener_;
   const std::unique_ptr<Model> model_;
   std::unique_ptr<Engine> engine_;
-  std::vector<std::shared_ptr<GapSink>> sinks_;
   std::vector<int64_t> read_;
   int readers_ = 0;
+  int requests_ = 0;
 };
 
 }  // namespace
 }  // namespace tlin
 
 int main(int argc, char** argv) {
-  tlin::Effort effort = {absl::Seconds(30), 100'000, absl::Milliseconds(20)};
+  tlin::Effort effort = {1'600, 100'000, absl::Milliseconds(20)};
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::string target = "--target_step_ms=";
     if (argument == "--quick") {
-      effort.phase = absl::Milliseconds(500);
+      effort.tokens = 40;
       effort.prompt = 1'000;
     } else if (argument.rfind(target, 0) == 0) {
       effort.target =

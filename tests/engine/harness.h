@@ -37,7 +37,7 @@ class Harness {
     // A step is 100 units of fills and slices: the fake clock stands still in a
     // step, so that this is so to the end.
     EngineOptions options;
-    options.first_guess = {0, 0, 1e-4, 1e-4};
+    options.first_guess = {0, 0, 1e-4, {1e-4, 1e-4}};
     options.target_step = absl::Milliseconds(10);
     return options;
   }

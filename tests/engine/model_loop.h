@@ -41,7 +41,7 @@ class ModelLoop {
   static EngineOptions LoopOptions(int64_t step_units,
                                    int64_t prefix_cache_bytes) {
     EngineOptions options;
-    options.first_guess = {0, 0, 1e-4, 1e-4};
+    options.first_guess = {0, 0, 1e-4, {1e-4, 1e-4}};
     options.target_step = absl::Microseconds(100) * step_units;
     options.prefix_cache_bytes = prefix_cache_bytes;
     return options;

@@ -47,7 +47,7 @@ Runnable Sync(SlotId slot, int64_t left, bool begun, int64_t ready = 0) {
 
 int64_t UnitsOf(const StepPlan& plan, SlotId slot) {
   for (const SyncSlice& slice : plan.sync) {
-    if (slice.slot == slot) return slice.units;
+    if (slice.slot == slot) return slice.cost;
   }
   return 0;
 }
@@ -243,10 +243,10 @@ TEST(SchedulerTest, EveryPlanIsLegalAndWorkIsConserved) {
     for (const SyncSlice& slice : plan.sync) {
       const Runnable& sync = list[static_cast<size_t>(slice.slot)];
       seen.push_back(slice.slot);
-      units += slice.units;
+      units += slice.cost;
       in_flight += !sync.begun;
-      ASSERT_GT(slice.units, 0);
-      ASSERT_LE(slice.units, sync.cost_left);
+      ASSERT_GT(slice.cost, 0);
+      ASSERT_LE(slice.cost, sync.cost_left);
     }
     ASSERT_LE(in_flight, bounds.max_syncs);
     std::sort(seen.begin(), seen.end());
@@ -287,7 +287,7 @@ TEST(SchedulerTest, NoneStarves) {
     for (const SyncSlice& slice : plan.sync) {
       Runnable& sync = list[static_cast<size_t>(slice.slot)];
       sync.begun = true;
-      sync.cost_left -= slice.units;
+      sync.cost_left -= slice.cost;
       if (sync.cost_left == 0 && slice.slot == 1) {
         sync = Sync(1, 100, false, step);
       }

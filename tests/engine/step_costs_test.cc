@@ -14,7 +14,7 @@ class Machine {
  public:
   explicit Machine(uint32_t seed) : random_(seed) {}
 
-  StepPrices prices = {4e-3, 2e-6, 3e-6, 5e-6};
+  StepPrices prices = {4e-3, 2e-6, 3e-6, {1e-6, 4e-6}};
   double noise = 0;    // of the logarithm
   double held_up = 0;  // how often a step takes ten times as long
 
@@ -26,7 +26,10 @@ class Machine {
     }
     if (In(0, 3) == 0) work.fill_units = In(100, 3000);
     if (In(0, 1) == 0 || work.decode_rows + work.fill_units == 0) {
-      work.sync_units = In(100, 3000);
+      // Of tiles that are of one of two kinds.
+      const int64_t units = In(100, 3000);
+      work.sync = In(0, 1) == 0 ? SyncWork{units * 5 / 8, units * 3 / 8}
+                                : SyncWork{units * 5 / 6, units / 6};
     }
     return work;
   }
@@ -69,13 +72,13 @@ class Machine {
 };
 
 TEST(StepCostsTest, SomeStepsOfOneKindSettleItsPrice) {
-  StepCosts costs({1, 1, 1, 1});
+  StepCosts costs({1, 1, 1, {1, 1}});
   for (int i = 0; i < 5; ++i) {
-    costs.Observe({0, 0, 0, 200}, absl::Milliseconds(10));
+    costs.Observe({0, 0, 0, {200, 0}}, absl::Milliseconds(10));
   }
-  EXPECT_NEAR(costs.prices().sync_unit, 5e-5, 1e-6);
+  EXPECT_NEAR(costs.prices().sync.product, 5e-5, 1e-6);
   EXPECT_EQ(costs.prices().fill_unit, 1);
-  EXPECT_NEAR(costs.Seconds({0, 0, 0, 400}), 20e-3, 4e-4);
+  EXPECT_NEAR(costs.Seconds({0, 0, 0, {400, 0}}), 20e-3, 4e-4);
 }
 
 TEST(StepCostsTest, FindsTheMachinesPrices) {
@@ -83,10 +86,10 @@ TEST(StepCostsTest, FindsTheMachinesPrices) {
     Machine machine(seed);
     // From far off on either side.
     StepCosts costs(seed % 2 == 0 ? StepPrices()
-                                  : StepPrices{1e-6, 1e-9, 1e-8, 1e-9});
-    machine.Teach(&costs, 300);
+                                  : StepPrices{1e-4, 1e-7, 1e-7, {1e-7, 1e-7}});
+    machine.Teach(&costs, 600);
     EXPECT_LT(machine.WorstFactor(costs), 1.15) << seed;
-    EXPECT_TRUE(costs.Settled({1, 80, 100, 100}));
+    EXPECT_TRUE(costs.Settled({1, 80, 100, {100, 100}}));
   }
 }
 
@@ -95,7 +98,7 @@ TEST(StepCostsTest, FollowsAMachineThatChanges) {
     Machine machine(seed);
     StepCosts costs({});
     machine.Teach(&costs, 300);
-    machine.prices = {8e-3, 6e-6, 6e-6, 15e-6};
+    machine.prices = {8e-3, 6e-6, 6e-6, {3e-6, 12e-6}};
     machine.Teach(&costs, 300);
     EXPECT_LT(machine.WorstFactor(costs), 1.25) << seed;
   }
@@ -114,13 +117,13 @@ TEST(StepCostsTest, NoiseAndStepsThatWereHeldUpDoLittleHarm) {
 
 TEST(StepCostsTest, WhatSaysNothingChangesNothing) {
   StepCosts costs({});
-  costs.Observe({1, 80, 0, 0}, absl::ZeroDuration());
-  costs.Observe({1, 80, 0, 0}, -absl::Seconds(1));
+  costs.Observe({1, 80, 0, {}}, absl::ZeroDuration());
+  costs.Observe({1, 80, 0, {}}, -absl::Seconds(1));
   costs.Observe({}, absl::Seconds(1));
-  EXPECT_EQ(costs.Seconds({1, 80, 100, 100}),
-            StepCosts({}).Seconds({1, 80, 100, 100}));
-  EXPECT_FALSE(costs.Settled({0, 0, 100, 0}));
-  EXPECT_FALSE(costs.Settled({0, 0, 0, 100}));
+  EXPECT_EQ(costs.Seconds({1, 80, 100, {100, 100}}),
+            StepCosts({}).Seconds({1, 80, 100, {100, 100}}));
+  EXPECT_FALSE(costs.Settled({0, 0, 100, {}}));
+  EXPECT_FALSE(costs.Settled({0, 0, 0, {100, 0}}));
 }
 
 }  // namespace

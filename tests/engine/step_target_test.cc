@@ -1,6 +1,7 @@
 // A machine whose steps take time: each lasts about as long as it is to, none
 // starves, and no time is left unused while there is work.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <random>
 #include <vector>
@@ -35,6 +36,11 @@ EngineOptions Targeted() {
   return options;
 }
 
+int64_t UnitsOf(const SyncSlice& slice, const StepPlan& plan) {
+  return std::llround(static_cast<double>(slice.cost) /
+                      plan.sync_prices.product);
+}
+
 // The harness's clock moves in each run by what the plan costs.
 class TimedHarness : public Harness {
  public:
@@ -50,11 +56,12 @@ class TimedHarness : public Harness {
         work.fill_units += 10 * static_cast<int64_t>(rows.tokens.size());
       }
       for (const SyncSlice& slice : plan.sync) {
-        work.sync_units += std::min(std::max<int64_t>(slice.units, 40),
-                                    model.SyncUnitsLeft(slice.slot));
+        work.sync.products +=
+            std::min(std::max<int64_t>(UnitsOf(slice, plan), 40),
+                     model.SyncUnitsLeft(slice.slot));
       }
       last = absl::Seconds(StepCosts(prices_).Seconds(work));
-      bulk = work.fill_units + work.sync_units > 0;
+      bulk = work.fill_units + work.sync.total() > 0;
       clock.Advance(last);
       return absl::OkStatus();
     };
@@ -69,8 +76,9 @@ class TimedHarness : public Harness {
 
 TEST(StepTargetTest, StepsBesideALongSyncLastAsLongAsTheyShould) {
   for (const StepPrices& prices :
-       {StepPrices{4e-3, 1e-5, 2e-5, 2e-5}, StepPrices{1e-4, 1e-6, 5e-7, 1e-6},
-        StepPrices{6e-3, 5e-5, 1e-4, 1e-4}}) {
+       {StepPrices{4e-3, 1e-5, 2e-5, {2e-5, 2e-5}},
+        StepPrices{1e-4, 1e-6, 5e-7, {1e-6, 1e-6}},
+        StepPrices{6e-3, 5e-5, 1e-4, {1e-4, 1e-4}}}) {
     TimedHarness harness(prices);
     for (uint64_t i = 0; i < 7; ++i) {
       harness.Submit(Harness::MakeRequest(1, 20000, i));
@@ -94,7 +102,7 @@ TEST(StepTargetTest, StepsBesideALongSyncLastAsLongAsTheyShould) {
 }
 
 TEST(StepTargetTest, WhereDecodingTakesAllOfItPromptsGetOn) {
-  TimedHarness harness({25e-3, 1e-5, 1e-5, 1e-5});
+  TimedHarness harness({25e-3, 1e-5, 1e-5, {1e-5, 1e-5}});
   for (uint64_t i = 0; i < 7; ++i) {
     harness.Submit(Harness::MakeRequest(1, 20000, i));
   }
@@ -110,7 +118,7 @@ TEST(StepTargetTest, WhereDecodingTakesAllOfItPromptsGetOn) {
 TEST(StepTargetTest, DeadlinesThatCannotBeMetAreRefusedAtOnce) {
   EngineOptions options = Targeted();
   options.prefix_cache_bytes = 1 << 20;
-  TimedHarness harness({1e-3, 1e-5, 1e-5, 1e-5}, Wide(), options);
+  TimedHarness harness({1e-3, 1e-5, 1e-5, {1e-5, 1e-5}}, Wide(), options);
   // 2,000 history tokens by 10 units of 10 us are 0.2 s.
   const auto submit = [&](uint64_t salt, absl::Duration time) {
     Request request = Harness::MakeRequest(2001, 2, salt);
@@ -150,9 +158,10 @@ TEST(StepTargetTest, NoneStarvesAndNoTimeIsLeftUnused) {
       return std::uniform_int_distribution<int64_t>(low, high)(random);
     };
     const double speed = static_cast<double>(in(1, 30)) * 1e-6;
-    TimedHarness harness({static_cast<double>(in(1, 8)) * 1e-3, speed,
+    TimedHarness harness({static_cast<double>(in(1, 8)) * 1e-3,
+                          speed,
                           speed * static_cast<double>(in(1, 3)),
-                          speed * static_cast<double>(in(1, 3))});
+                          {speed * static_cast<double>(in(1, 3)), speed}});
     std::vector<std::shared_ptr<RecordingSink>> sinks;
     int short_steps = 0, busy_steps = 0;
     for (int step = 0; step < 1500; ++step) {

@@ -59,6 +59,21 @@ class TlinTest(unittest.TestCase):
         self.assertEqual(events[-1]["usage"]["generated_tokens"], 40)
         self.assertEqual(events[-1]["reason"], "LENGTH")
 
+    def test_plan_tells_what_work_takes_on_the_servers_machine(self):
+        self.tlin("generate", "The people" * 300, "--max_new_tokens=200", "--ignore_eos")
+        costs = self.daemon.scrape()
+        plan = json.loads(self.tlin("plan", f"--model={MODELS / 'tlin-demo'}", "--json",
+                                    "--contexts=1024,100000").stdout)
+        short, long = plan["contexts"]
+        self.assertGreater(short["token_seconds"],
+                           costs["tlin_step_cost_seconds", "part=decode_step"] / 2)
+        self.assertGreater(long["token_seconds"], short["token_seconds"])
+        self.assertGreater(long["sync_seconds"], 10 * short["sync_seconds"])
+        other = run("tlin", "plan", f"--model={MODELS / 'tconst-demo'}",
+                    f"--address={self.daemon.address}")
+        self.assertEqual(other.returncode, USAGE, other.stderr)
+        self.assertIn("another model", other.stderr)
+
     def test_the_other_commands(self):
         ids = self.tlin("tokenize", PROMPT, "--json").stdout
         self.assertEqual(json.loads(ids)["token_ids"], list(self.daemon.stub().Tokenize(

@@ -156,7 +156,8 @@ class OverloadTest(unittest.TestCase):
         for thread in threads:
             thread.start()
         wait_until(lambda: min(made) > 0, "tokens of all")
-        prompts = [self.start(daemon, LONG_PROMPT, max_new_tokens=1) for _ in range(3)]
+        prompts = [self.start(daemon, LONG_PROMPT, max_new_tokens=1, bypass_prefix_cache=True)
+                   for _ in range(3)]
         for stream in prompts:
             self.assertTrue(next(stream).HasField("started"))
         before, at_start = daemon.scrape(), list(made)

@@ -7,6 +7,7 @@
 #include "engine/model/cost_model.h"
 #include "engine/model/sync_job.h"
 #include "tests/testing/model_driver.h"
+#include "tests/testing/paper_config.h"
 #include "tests/testing/random_config.h"
 #include "tests/testing/reference_backend.h"
 #include "tests/testing/seeded_weights.h"
@@ -154,7 +155,7 @@ TEST(SyncJobTest, TilesEndAtMultiplesAndCoverEveryPositionOnce) {
   for (const int64_t history : {40, 240, 280, 1000, 5120}) {
     SyncJob job(config, history, 0);
     std::vector<int64_t> streamed(2);
-    int64_t left = job.units_left();
+    int64_t left = job.work_left().total();
     while (!job.done()) {
       const SyncStep step = job.step();
       if (step.stage == SyncStep::Stage::kStream) {
@@ -163,13 +164,25 @@ TEST(SyncJobTest, TilesEndAtMultiplesAndCoverEveryPositionOnce) {
         streamed[step.block] += step.rows;
       }
       EXPECT_LE(step.rows, kTileRows);
-      EXPECT_GE(job.step_units(), 1);
-      left -= job.step_units();
+      EXPECT_GE(job.step_work().total(), 1);
+      left -= job.step_work().total();
       job.Advance();
-      EXPECT_EQ(job.units_left(), left);
+      EXPECT_EQ(job.work_left().total(), left);
     }
     EXPECT_EQ(left, 0);
     EXPECT_EQ(streamed, std::vector<int64_t>(2, history));
+  }
+}
+
+TEST(SyncJobTest, ProductsAndAttentionAreThoseOfTheClosedForm) {
+  for (const int64_t history : {256, 2560, 100096}) {
+    const ModelConfig config = PaperConfig(Architecture::kTConstFormer);
+    const SyncWork work = SyncJob(config, history, 0).work_left();
+    const double attention = SyncAttentionFlops(config, history) / 1e6;
+    const double all = SyncFlops(config, history) / 1e6;
+    // Each step is told in whole units.
+    EXPECT_NEAR(work.attention, attention, 0.01 * attention) << history;
+    EXPECT_NEAR(work.products, all - attention, 0.01 * all) << history;
   }
 }
 

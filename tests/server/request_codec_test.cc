@@ -189,8 +189,15 @@ TEST_F(RequestCodecTest, TokenizeAndDetokenize) {
 }
 
 TEST_F(RequestCodecTest, TheModelDescribesItself) {
-  const auto wire = DescribeModel({}, model_);
-  ASSERT_TRUE(wire.ok());
+  ServedModel model = model_;
+  model.step_prices = [] { return StepPrices{1e-3, 2e-6, 3e-6, {4e-6, 5e-6}}; };
+  const auto wire = DescribeModel({}, model);
+  ASSERT_TRUE(wire.ok()) << wire.status();
+  EXPECT_DOUBLE_EQ(wire->step_costs().decode_step(), 1e-3);
+  EXPECT_DOUBLE_EQ(wire->step_costs().decode_gflop(), 2e-3);
+  EXPECT_DOUBLE_EQ(wire->step_costs().fill_gflop(), 3e-3);
+  EXPECT_DOUBLE_EQ(wire->step_costs().sync_product_gflop(), 4e-3);
+  EXPECT_DOUBLE_EQ(wire->step_costs().sync_attention_gflop(), 5e-3);
   EXPECT_EQ(wire->name(), "letters");
   EXPECT_EQ(wire->architecture(), "tconstformer");
   EXPECT_EQ(wire->parameters(), 123456789012);
@@ -204,6 +211,7 @@ TEST_F(RequestCodecTest, TheModelDescribesItself) {
   EXPECT_EQ(wire->slots(), 4);
   EXPECT_EQ(wire->session_cache_bytes(), 4711);
   EXPECT_FALSE(DescribeModel({}, bare_)->has_tokenizer());
+  EXPECT_FALSE(DescribeModel({}, bare_)->has_step_costs());
 }
 
 }  // namespace

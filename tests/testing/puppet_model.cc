@@ -1,6 +1,7 @@
 #include "tests/testing/puppet_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -180,12 +181,12 @@ absl::Status PuppetModel::LoadState(SlotId id, const StateExtent& extent,
   return absl::OkStatus();
 }
 
-int64_t PuppetModel::SyncUnits(int64_t history_tokens) const {
-  return history_tokens * options_.units_per_history_token;
+SyncWork PuppetModel::SyncWorkOf(int64_t history_tokens) const {
+  return {history_tokens * options_.units_per_history_token, 0};
 }
 
-int64_t PuppetModel::SyncUnitsLeft(SlotId slot) const {
-  return slots_[static_cast<size_t>(slot)].units_left;
+SyncWork PuppetModel::SyncWorkLeft(SlotId slot) const {
+  return {slots_[static_cast<size_t>(slot)].units_left, 0};
 }
 
 int32_t PuppetModel::syncs_in_flight() const {
@@ -232,7 +233,7 @@ void PuppetModel::Record(const StepPlan& plan) {
   }
   for (const auto& slice : plan.sync) {
     seen.sync.push_back(slice.slot);
-    seen.sync_units += slice.units;
+    seen.sync_cost += slice.cost;
   }
   plans.push_back(std::move(seen));
 }
@@ -255,7 +256,7 @@ absl::Status PuppetModel::Run(const StepPlan& plan, LogitRows* logits) {
   std::vector<bool> used(slots_.size(), false);
   for (const auto& rows : plan.decode) RunRows(rows, true, &used);
   for (const auto& rows : plan.fill) RunRows(rows, false, &used);
-  for (const auto& slice : plan.sync) RunSlice(slice, &used);
+  for (const auto& slice : plan.sync) RunSlice(slice, plan.sync_prices, &used);
   logits->data = logits_.data();
   logits->vocab_size = info_.vocab_size;
   logits->rows = static_cast<int32_t>(logits_.size()) / info_.vocab_size;
@@ -306,14 +307,17 @@ void PuppetModel::AddLogits(SlotId id, const Slot& slot, size_t window) {
              absl::MakeSpan(logits_).last(vocab));
 }
 
-void PuppetModel::RunSlice(const SyncSlice& slice, std::vector<bool>* used) {
+void PuppetModel::RunSlice(const SyncSlice& slice, const SyncPrices& prices,
+                           std::vector<bool>* used) {
   Slot& slot = Use(slice.slot, used);
   Expect(slot.units_left > 0, "a slice without a sync");
-  Expect(slice.units > 0, "a slice without work");
+  Expect(slice.cost > 0, "a slice without work");
+  const auto units = static_cast<int64_t>(
+      std::llround(static_cast<double>(slice.cost) / prices.product));
   Expect(slot.borrowed == absl::MakeConstSpan(slot.history),
          "a history that changed in its sync");
   slot.units_left = std::max<int64_t>(
-      0, slot.units_left - std::max(slice.units, options_.tile_units));
+      0, slot.units_left - std::max(units, options_.tile_units));
 }
 
 }  // namespace tlin

@@ -59,7 +59,7 @@ class PuppetModel final : public ModelRunner {
   struct SeenPlan {
     std::vector<SlotId> decode, fill, sync;
     std::vector<int32_t> fill_rows;  // of each fill
-    int64_t sync_units = 0;
+    int64_t sync_cost = 0;
   };
   std::vector<SeenRow> rows;    // where record_rows
   std::vector<SeenPlan> plans;  // where record_plans
@@ -93,9 +93,9 @@ class PuppetModel final : public ModelRunner {
   absl::Status LoadState(SlotId slot, const StateExtent& extent,
                          absl::Span<const std::byte> state) override;
   void BeginSync(SlotId slot, absl::Span<const TokenId> history) override;
-  int64_t SyncUnitsLeft(SlotId slot) const override;
+  SyncWork SyncWorkLeft(SlotId slot) const override;
   int32_t syncs_in_flight() const override;
-  int64_t SyncUnits(int64_t history_tokens) const override;
+  SyncWork SyncWorkOf(int64_t history_tokens) const override;
   int64_t RowUnits(int64_t) const override { return options_.units_per_row; }
   absl::Status Run(const StepPlan& plan, LogitRows* logits) override;
 
@@ -117,7 +117,8 @@ class PuppetModel final : public ModelRunner {
   void CheckBounds(const StepPlan& plan);
   void RunRows(const WindowRows& rows, bool decode, std::vector<bool>* used);
   void AddLogits(SlotId id, const Slot& slot, size_t window_tokens);
-  void RunSlice(const SyncSlice& slice, std::vector<bool>* used);
+  void RunSlice(const SyncSlice& slice, const SyncPrices& prices,
+                std::vector<bool>* used);
 
   const PuppetOptions options_;
   const PuppetLogits logits_fn_;
