@@ -322,6 +322,7 @@ void EngineLoop::ForgetEnded() {
   });
   if (active_.empty()) {
     TLIN_CHECK(slots().used() == sessions_.kept_slots());
+    TLIN_CHECK(model_->syncs_in_flight() == 0);
   }
 }
 

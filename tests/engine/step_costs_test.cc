@@ -115,6 +115,18 @@ TEST(StepCostsTest, NoiseAndStepsThatWereHeldUpDoLittleHarm) {
   }
 }
 
+TEST(StepCostsTest, StaysRightForMillionsOfStepsThatAreAllAlike) {
+  Machine machine(1);
+  machine.noise = 0.05;
+  StepCosts costs({});
+  const StepWork work = {8, 640, 0, {3000, 600}};
+  for (int i = 0; i < 2'000'000; ++i) costs.Observe(work, machine.Run(work));
+  EXPECT_NEAR(costs.Seconds(work) / machine.SecondsOf(work), 1, 0.1);
+  machine.noise = 0;
+  machine.Teach(&costs, 300);
+  EXPECT_LT(machine.WorstFactor(costs), 1.25);
+}
+
 TEST(StepCostsTest, WhatSaysNothingChangesNothing) {
   StepCosts costs({});
   costs.Observe({1, 80, 0, {}}, absl::ZeroDuration());
