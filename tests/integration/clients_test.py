@@ -41,8 +41,9 @@ class TlinTest(unittest.TestCase):
         return done
 
     def test_generate_streams_the_same_text_in_every_form(self):
-        wanted = generate(self.daemon.stub(), request(PROMPT, max_new_tokens=40, seed=4))
-        flags = ("--max_new_tokens=40", "--seed=4")
+        wanted = generate(self.daemon.stub(), request(PROMPT, max_new_tokens=40, seed=4,
+                                                       ignore_eos=True))
+        flags = ("--max_new_tokens=40", "--seed=4", "--ignore_eos")
         self.assertEqual(self.tlin("generate", PROMPT, *flags).stdout, wanted.text)
         self.assertEqual(self.tlin("generate", *flags, stdin=PROMPT).stdout, wanted.text)
         verbose = self.tlin("generate", PROMPT, *flags, "--verbose")
