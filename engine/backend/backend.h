@@ -74,6 +74,13 @@ struct Rows {
   int32_t rows = 0;
 };
 
+// Partials of queries (PartialBytes(rows) of device memory) that are kept while
+// more come: query p's is row p modulo `rows`.
+struct PartialRing {
+  std::byte* data = nullptr;
+  int32_t rows = 0;
+};
+
 // The part of a step's rows that belongs to one sequence, for AttendWindow.
 struct WindowPart {
   int32_t first_row = 0;  // in q and out
@@ -84,6 +91,12 @@ struct WindowPart {
   int32_t window_offset = 0;
   // Keys of the history; empty: the second softmax is absent.
   absl::Span<const KvBlock> history;
+  // Where the partials over the first carried_blocks blocks of the history are
+  // kept, if there are any: row i is query first_query + i. Of queries that
+  // share a row of the ring the last one's stays.
+  PartialRing carry = {};
+  int32_t first_query = 0;
+  int32_t carried_blocks = 0;
 };
 
 struct BackendShape {
@@ -153,6 +166,12 @@ class Backend {
                                    std::byte* partial) = 0;
   // REQUIRES: at least one key was accumulated.
   virtual void FinishPartial(const std::byte* partial, Rows out) = 0;
+  // Queries [first_query, first_query + rows) of a ring to the rows of a
+  // partial, and back. REQUIRES: rows <= ring.rows.
+  virtual void LoadPartial(const PartialRing& ring, int32_t first_query,
+                           int32_t rows, std::byte* partial) = 0;
+  virtual void StorePartial(const std::byte* partial, int32_t rows,
+                            const PartialRing& ring, int32_t first_query) = 0;
 
   // logits[i] = table's W LayerNorm(x[row_indices[i]]), to host memory
   // [row_indices.size(), vocab_size], in place when Synchronize returns.

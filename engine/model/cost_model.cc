@@ -31,8 +31,16 @@ int64_t SlotBytes(const ModelConfig& config, DType dtype,
   const int64_t history = KvBlockBytes(config.HistoryWindow(max_context_tokens),
                                        config.n_embd, dtype);
   // Every layer has a window; all but compress a compressed history.
-  return config.n_block *
-         (config.block_depth * window + (config.block_depth - 1) * history);
+  return config.n_block * (config.block_depth * window +
+                           (config.block_depth - 1) * history) +
+         CarryBytes(config, max_context_tokens);
+}
+
+int64_t CarryBytes(const ModelConfig& config, int64_t max_context_tokens) {
+  if (config.architecture != Architecture::kTLinFormer) return 0;
+  const int64_t query = config.n_embd + 2 * config.n_head;
+  return config.HistoryWindow(max_context_tokens) * query *
+         static_cast<int64_t>(sizeof(float));
 }
 
 int32_t HistoryLayers(const ModelConfig& config) {

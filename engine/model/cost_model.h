@@ -20,6 +20,10 @@ inline constexpr int32_t kTileRows = 256;
 int64_t SlotBytes(const ModelConfig& config, DType dtype,
                   int64_t max_context_tokens);
 
+// What of that are the partials of the first block's compress attention, which
+// a tlinformer carries from sync to sync: W_oh queries in f32.
+int64_t CarryBytes(const ModelConfig& config, int64_t max_context_tokens);
+
 // Blocks (or layers) whose history keys and values grow with the context; 0 for
 // tconstformer.
 int32_t HistoryLayers(const ModelConfig& config);

@@ -65,6 +65,11 @@ void Model::PlaceWindow(const WindowRows& part, int32_t layer,
     placed.history =
         cache_->Pages(part.slot, layer / config_.block_depth)
             .subspan(0, HistoryPages(config_, slot.history_tokens));
+    if (layer > 0) return;
+    placed.carry = cache_->Carry(part.slot);
+    placed.first_query = static_cast<int32_t>(slot.history_tokens) + before;
+    placed.carried_blocks =
+        static_cast<int32_t>(slot.history_tokens / kTileRows);
   }
 }
 

@@ -190,10 +190,12 @@ void Model::BeginSync(SlotId slot, absl::Span<const TokenId> history) {
   TLIN_CHECK(free != sync_workspaces_.end());
   free->in_use = true;
   state.sync_workspace = static_cast<int32_t>(free - sync_workspaces_.begin());
-  state.sync.emplace(config_, static_cast<int64_t>(history.size()),
-                     state.kept_tokens);
+  const auto history_tokens = static_cast<int64_t>(history.size());
+  state.sync.emplace(config_, history_tokens, state.kept_tokens,
+                     CarriedTokens(state, history_tokens));
   state.sync_tokens = history;
-  state.history_tokens = static_cast<int64_t>(history.size());
+  state.history_tokens = history_tokens;
+  state.carried_from = state.sync->first_query();
   state.compressed_rows = state.sync->queries();
   state.window_tokens = 0;
 }

@@ -77,6 +77,9 @@ class Model final : public ModelRunner {
     // tlinformer: the first block's keys of so many tokens are in its pages.
     // They depend on the token and its position alone: later syncs keep them.
     int64_t kept_tokens = 0;
+    // tlinformer: the cache's carry has the partials of all positions from here
+    // on, over the history's whole tiles. Beyond the window: of none.
+    int64_t carried_from = 0;
     std::optional<SyncJob> sync;
     absl::Span<const TokenId> sync_tokens;
     int32_t sync_workspace = -1;
@@ -100,6 +103,12 @@ class Model final : public ModelRunner {
   // bytes of a state.
   template <class Visit>
   void ForEachBlock(SlotId slot, const StateExtent& extent, const Visit& visit);
+
+  // How many tokens of the history the carried partials of a sync's queries
+  // have met, or 0.
+  int64_t CarriedTokens(const Slot& slot, int64_t history_tokens) const;
+  // After a tile of the first block's stream: keeps what is to be carried.
+  void CarryPartials(const Slot& slot, SlotId id);
 
   // sync.cc
   void RunSlice(const SyncSlice& slice, const SyncPrices& prices);

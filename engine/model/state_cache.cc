@@ -17,7 +17,8 @@ StateCache::StateCache(const ModelConfig& config, DType dtype, int32_t slots,
       history_rows_(
           static_cast<int32_t>(config.HistoryWindow(max_context_tokens))),
       history_bytes_(KvBlockBytes(history_rows_, config.n_embd, dtype)),
-      slot_bytes_(SlotBytes(config, dtype, max_context_tokens)),
+      slot_bytes_(SlotBytes(config, dtype, max_context_tokens) -
+                  CarryBytes(config, max_context_tokens)),
       page_block_bytes_(KvBlockBytes(kTileRows, config.n_embd, dtype)),
       slot_pages_(static_cast<size_t>(slots)),
       slot_page_ids_(static_cast<size_t>(slots)) {}
@@ -27,14 +28,18 @@ absl::StatusOr<std::unique_ptr<StateCache>> StateCache::Create(
     int64_t history_tokens, Backend* backend) {
   std::unique_ptr<StateCache> cache(
       new StateCache(config, backend->dtype(), slots, max_context_tokens));
-  const int64_t slots_bytes = slots * cache->slot_bytes_;
-  auto slot_memory = backend->Allocate(slots_bytes);
-  if (!slot_memory.ok()) {
+  if (CarryBytes(config, max_context_tokens) > 0) {
+    cache->carry_bytes_ = backend->PartialBytes(cache->history_rows_);
+  }
+  auto slot_memory = backend->Allocate(slots * cache->slot_bytes_);
+  auto carry_memory = backend->Allocate(slots * cache->carry_bytes_);
+  if (!slot_memory.ok() || !carry_memory.ok()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("--slots: no memory for ", slots, " slots of ",
-                     cache->slot_bytes_, " bytes"));
+                     cache->slot_bytes(), " bytes"));
   }
   cache->slot_memory_ = *std::move(slot_memory);
+  cache->carry_memory_ = *std::move(carry_memory);
   cache->pages_ = HistoryPages(config, history_tokens);
   const int64_t pages_bytes =
       cache->pages_ * HistoryPageBytes(config, backend->dtype());

@@ -19,7 +19,8 @@ namespace tlin {
 //
 // A slot holds, block by block and layer by layer, the generation window's keys
 // and values (W_og rows) and, in all layers but compress, the compressed
-// history's (W_oh rows). A page holds kTileRows rows for each growing layer:
+// history's (W_oh rows); a tlinformer's also what is carried from sync to sync.
+// A page holds kTileRows rows for each growing layer:
 // the compress layers of a tlinformer, all layers of a transformer.
 class StateCache {
  public:
@@ -29,8 +30,10 @@ class StateCache {
       const ModelConfig& config, int32_t slots, int64_t max_context_tokens,
       int64_t history_tokens, Backend* backend);
 
-  int64_t slot_bytes() const { return slot_bytes_; }
-  int64_t slots_bytes() const { return slot_memory_->size(); }
+  int64_t slot_bytes() const { return slot_bytes_ + carry_bytes_; }
+  int64_t slots_bytes() const {
+    return slot_memory_->size() + carry_memory_->size();
+  }
   int64_t pages_bytes() const;
   int64_t pages_used_bytes() const;
 
@@ -47,6 +50,10 @@ class StateCache {
   KvBlock Window(SlotId slot, int32_t layer) const;
   // The compressed history of a layer that is not a compress layer; rows is 0.
   KvBlock CompressedHistory(SlotId slot, int32_t layer) const;
+  // Partials of the first block's compress attention: tlinformer.
+  PartialRing Carry(SlotId slot) const {
+    return {carry_memory_->data() + slot * carry_bytes_, history_rows_};
+  }
   // The pages of growing layer `index`; their rows are the caller's to set.
   absl::Span<KvBlock> Pages(SlotId slot, int32_t index);
 
@@ -64,10 +71,12 @@ class StateCache {
   const int64_t window_bytes_;   // of one layer
   const int32_t history_rows_;   // capacity of a compressed history
   const int64_t history_bytes_;  // of one layer
-  const int64_t slot_bytes_;
+  const int64_t slot_bytes_;     // without its carry
+  int64_t carry_bytes_ = 0;
   const int64_t page_block_bytes_;  // of one growing layer
   int64_t pages_ = 0;
   std::unique_ptr<DeviceBuffer> slot_memory_;
+  std::unique_ptr<DeviceBuffer> carry_memory_;
   std::unique_ptr<DeviceBuffer> page_memory_;
 
   // Pages that no slot holds, the next to be handed out last.

@@ -85,6 +85,8 @@ absl::Status Model::LoadState(SlotId id, const StateExtent& extent,
       static_cast<int32_t>(config_.CompressedRows(extent.history_tokens));
   if (config_.architecture == Architecture::kTLinFormer) {
     slot.kept_tokens = extent.history_tokens;
+    // Partials are not part of a state: the next sync makes them again.
+    slot.carried_from = extent.tokens();
   }
   return backend_->Synchronize();
 }

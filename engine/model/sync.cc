@@ -43,6 +43,31 @@ void Model::RunSlice(const SyncSlice& slice, const SyncPrices& prices) {
   }
 }
 
+int64_t Model::CarriedTokens(const Slot& slot, int64_t history_tokens) const {
+  // Only a window that is full becomes history as it is.
+  if (config_.architecture != Architecture::kTLinFormer ||
+      slot.history_tokens + slot.window_tokens != history_tokens) {
+    return 0;
+  }
+  const int64_t first_query =
+      history_tokens - config_.CompressedRows(history_tokens);
+  return slot.carried_from <= first_query
+             ? slot.history_tokens / kTileRows * kTileRows
+             : 0;
+}
+
+void Model::CarryPartials(const Slot& slot, SlotId id) {
+  const SyncStep& step = slot.sync->step();
+  const int64_t whole = slot.history_tokens / kTileRows * kTileRows;
+  if (config_.architecture != Architecture::kTLinFormer || step.block > 0 ||
+      step.position + step.rows != whole) {
+    return;
+  }
+  backend_->StorePartial(sync_workspaces_[slot.sync_workspace].partial->data(),
+                         slot.sync->queries(), cache_->Carry(id),
+                         static_cast<int32_t>(slot.sync->first_query()));
+}
+
 void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
                         int64_t position, Rows x) {
   const auto positions = PositionsFrom(position, x.rows);
@@ -93,7 +118,12 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
       ReadHistory(*slot, id, step.block, step.position, z);
       backend_->ProjectQ(layer(step.block, 0), z,
                          PositionsFrom(step.position, step.rows), q);
-      if (step.position == first_query) {
+      if (step.position != first_query) return;
+      if (step.block == 0 && slot->sync->carried_tokens() > 0) {
+        backend_->LoadPartial(cache_->Carry(id),
+                              static_cast<int32_t>(first_query), queries,
+                              workspace.partial->data());
+      } else {
         backend_->ResetPartial(queries, workspace.partial->data());
       }
       return;
@@ -114,6 +144,7 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
       }
       backend_->AccumulateAttention(RowsOf(workspace.queries, queries), tile,
                                     workspace.partial->data());
+      CarryPartials(*slot, id);
       return;
     }
     case SyncStep::Stage::kLayer:

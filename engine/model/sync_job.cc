@@ -8,12 +8,14 @@
 namespace tlin {
 
 SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
-                 int64_t kept_tokens)
+                 int64_t kept_tokens, int64_t carried_tokens)
     : config_(config),
       history_tokens_(history_tokens),
       queries_(config.CompressedRows(history_tokens)),
-      kept_tokens_(kept_tokens) {
+      kept_tokens_(kept_tokens),
+      carried_tokens_(carried_tokens) {
   TLIN_CHECK(config.has_windows() && history_tokens >= 1);
+  TLIN_CHECK(carried_tokens % kTileRows == 0 && carried_tokens <= kept_tokens);
   SetTile(SyncStep::Stage::kQueries, first_query());
   for (; !done(); NextStep()) work_left_ += step_work();
   step_ = SyncStep();
@@ -90,7 +92,8 @@ void SyncJob::NextStep() {
       if (next < history_tokens_) {
         SetTile(SyncStep::Stage::kQueries, next);
       } else {
-        SetTile(SyncStep::Stage::kStream, 0);
+        SetTile(SyncStep::Stage::kStream,
+                step_.block == 0 ? carried_tokens_ : 0);
       }
       return;
     case SyncStep::Stage::kStream:

@@ -6,7 +6,8 @@
 // * kQueries: tiles over the last W_oh positions. Their rows of the block's
 //   input and their queries.
 // * kStream: tiles over the whole history. Keys and values, met by the queries.
-//   Rows that kQueries read are not read again.
+//   Rows that kQueries read are not read again. In the first block from where
+//   carried partials end.
 // * kLayer: one step a layer. Compress is finished, the hidden layers run, the
 //   restore layer's keys and values are made.
 #ifndef TLIN_ENGINE_MODEL_SYNC_JOB_H_
@@ -35,11 +36,14 @@ struct SyncStep {
 class SyncJob {
  public:
   // `kept_tokens`: the first block's keys of so many tokens are there already.
-  // REQUIRES: config.has_windows(); history_tokens >= 1.
+  // `carried_tokens`: all queries have met so many of them, too; whole tiles.
+  // REQUIRES: config.has_windows(); history_tokens >= 1; carried_tokens <=
+  // kept_tokens.
   SyncJob(const ModelConfig& config, int64_t history_tokens,
-          int64_t kept_tokens);
+          int64_t kept_tokens, int64_t carried_tokens = 0);
 
   int64_t history_tokens() const { return history_tokens_; }
+  int64_t carried_tokens() const { return carried_tokens_; }
   // Positions from here on are queries: the last W_oh, or all there are.
   int64_t first_query() const { return history_tokens_ - queries_; }
   int32_t queries() const { return static_cast<int32_t>(queries_); }
@@ -67,6 +71,7 @@ class SyncJob {
   int64_t history_tokens_;
   int64_t queries_;
   int64_t kept_tokens_;
+  int64_t carried_tokens_;
   SyncStep step_;
   SyncWork work_left_;
 };

@@ -1,6 +1,7 @@
 // Attention against double arithmetic.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -135,6 +136,60 @@ TEST_P(AttentionTest, WindowsAndHistories) {
                             sees, n_head()),
             ReferenceAttend(q2, history2.keys, history2.values,
                             std::vector<int64_t>(60, 48), n_head())));
+  }
+}
+
+// The partials that a window's rows leave in a ring are those of attention
+// block by block, bit for bit, however the rows are cut.
+TEST_P(AttentionTest, WhatIsCarriedIsThePartialOfTheFirstBlocks) {
+  for (const TestShape& shape : kTestShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const TestBlock window = MakeBlock(layer, 100, 100, 5000);
+    std::vector<TestBlock> pages;
+    std::vector<KvBlock> views;
+    for (int32_t page = 0; page < 11; ++page) {
+      pages.push_back(MakeBlock(layer, 256, page < 10 ? 256 : 30, 256 * page));
+      views.push_back(pages.back().block);
+    }
+    constexpr int32_t kRing = 40;
+    const auto ring_memory =
+        backend_->Allocate(backend_->PartialBytes(kRing)).value();
+    const PartialRing ring = {ring_memory->data(), kRing};
+    // One row alone is cut by chunks, many are not; more than the ring has.
+    for (const int32_t rows : {1, 7, 40, 100}) {
+      for (const int32_t carried : {0, 3, 10}) {
+        const Matrix q = Random(rows, 4.0);
+        const DeviceRows uploaded = Upload(q);
+        DeviceRows plain = NewRows(rows), carrying = NewRows(rows);
+        WindowPart part = {0, rows, {&window.block, 1}, 100 - rows, views};
+        backend_->AttendWindow(uploaded.rows(), {part}, plain.rows());
+        part.carry = ring;
+        part.first_query = 1234;
+        part.carried_blocks = carried;
+        backend_->AttendWindow(uploaded.rows(), {part}, carrying.rows());
+        EXPECT_EQ(Download(carrying).values, Download(plain).values);
+        if (carried == 0) continue;
+
+        const int32_t kept = std::min(rows, kRing);
+        const int64_t bytes = backend_->PartialBytes(kept);
+        const auto loaded = backend_->Allocate(bytes).value();
+        const auto made = backend_->Allocate(bytes).value();
+        backend_->LoadPartial(ring, 1234 + rows - kept, kept, loaded->data());
+        const DeviceRows last = Upload(RowsOf(q, rows - kept, kept));
+        backend_->ResetPartial(kept, made->data());
+        for (int32_t page = 0; page < carried; ++page) {
+          backend_->AccumulateAttention(last.rows(), views[page], made->data());
+        }
+        ASSERT_TRUE(backend_->Synchronize().ok());
+        EXPECT_EQ(std::memcmp(loaded->data(), made->data(), bytes), 0)
+            << rows << " rows, " << carried << " blocks";
+        // And back.
+        backend_->StorePartial(made->data(), kept, ring, 77);
+        backend_->LoadPartial(ring, 77, kept, loaded->data());
+        EXPECT_EQ(std::memcmp(loaded->data(), made->data(), bytes), 0);
+      }
+    }
   }
 }
 

@@ -276,6 +276,25 @@ void ReferenceBackend::FinishPartial(const std::byte* partial, Rows out) {
   }
 }
 
+void ReferenceBackend::LoadPartial(const PartialRing& ring, int32_t first_query,
+                                   int32_t rows, std::byte* partial) {
+  const int64_t bytes = PartialBytes(1);
+  for (int32_t i = 0; i < rows; ++i) {
+    std::memcpy(partial + i * bytes,
+                ring.data + (first_query + i) % ring.rows * bytes, bytes);
+  }
+}
+
+void ReferenceBackend::StorePartial(const std::byte* partial, int32_t rows,
+                                    const PartialRing& ring,
+                                    int32_t first_query) {
+  const int64_t bytes = PartialBytes(1);
+  for (int32_t i = 0; i < rows; ++i) {
+    std::memcpy(ring.data + (first_query + i) % ring.rows * bytes,
+                partial + i * bytes, bytes);
+  }
+}
+
 void ReferenceBackend::Attend(Rows q, const KvBlock& keys, Rows out) {
   std::vector<std::byte> partial(static_cast<size_t>(PartialBytes(q.rows)));
   ResetPartial(q.rows, partial.data());
@@ -304,8 +323,13 @@ void ReferenceBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
       AddPartial(partial.data(), out.data + at);
       if (part.history.empty()) continue;
       reset();
+      int32_t met = 0;
       for (const KvBlock& block : part.history) {
         Meet(q.data + at, block, block.rows, partial.data());
+        if (++met == part.carried_blocks) {
+          StorePartial(reinterpret_cast<const std::byte*>(partial.data()), 1,
+                       part.carry, part.first_query + i);
+        }
       }
       AddPartial(partial.data(), out.data + at);
     }

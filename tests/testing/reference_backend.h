@@ -52,6 +52,10 @@ class ReferenceBackend final : public Backend {
   void AccumulateAttention(Rows q, const KvBlock& keys,
                            std::byte* partial) override;
   void FinishPartial(const std::byte* partial, Rows out) override;
+  void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
+                   std::byte* partial) override;
+  void StorePartial(const std::byte* partial, int32_t rows,
+                    const PartialRing& ring, int32_t first_query) override;
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;

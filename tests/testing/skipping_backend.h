@@ -79,6 +79,14 @@ class SkippingBackend final : public Backend {
   void FinishPartial(const std::byte* partial, Rows out) override {
     if (!skip_) backend_->FinishPartial(partial, out);
   }
+  void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
+                   std::byte* partial) override {
+    if (!skip_) backend_->LoadPartial(ring, first_query, rows, partial);
+  }
+  void StorePartial(const std::byte* partial, int32_t rows,
+                    const PartialRing& ring, int32_t first_query) override {
+    if (!skip_) backend_->StorePartial(partial, rows, ring, first_query);
+  }
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override {

@@ -68,13 +68,6 @@ SoftmaxState CpuAttention::SlotState(int32_t slot, const Cut& cut) {
                  cut.rows);
 }
 
-// A partial is one state a head.
-SoftmaxState CpuAttention::PartialState(std::byte* partial, int32_t rows,
-                                        int32_t head) const {
-  return StateAt(reinterpret_cast<float*>(partial) + head * StateFloats(rows),
-                 rows);
-}
-
 float* CpuAttention::Scratch(int worker) {
   return reinterpret_cast<float*>(scratch_.data()) + worker * worker_floats_;
 }
@@ -190,14 +183,34 @@ void CpuAttention::FlushSlots(const float* q, int32_t queries, int32_t cuts,
   }
 }
 
-void CpuAttention::AttendByChunks(const float* q, int32_t queries,
-                                  absl::Span<const KvBlock> blocks, Sight sight,
-                                  bool add, float* out) {
-  const int32_t cuts = queries == 1 ? HeadCuts(kSlots) : shape_.n_head;
+void CpuAttention::AttendHistory(const Cut& cut, PartRow first, int worker,
+                                 float* out) {
+  float* scratch = Scratch(worker);
+  const SoftmaxState state =
+      StateAt(scratch + AttentionScratch(shape_.head_size), cut.rows);
+  ClearState(cut.rows, shape_.head_size, state);
+  const auto attend = [&](absl::Span<const KvBlock> blocks) {
+    ForEachChunk(blocks, Sight{kSeesAll, 0}, cut.heads ? 1 : cut.rows,
+                 [&](const Chunk& chunk) {
+                   AttendOneChunk(cut, chunk, scratch, state);
+                 });
+  };
+  const auto carried = static_cast<size_t>(first.part->carried_blocks);
+  attend(first.part->history.first(carried));
+  if (carried > 0) Carry(cut, state, first);
+  attend(first.part->history.subspan(carried));
+  WriteOut(cut, state, /*add=*/true, out);
+}
+
+void CpuAttention::ClearSlots(const float* q, int32_t queries, int32_t cuts) {
   for (int32_t index = 0; index < cuts; ++index) {
     const Cut cut = CutHeads(q, queries, cuts, index);
     ClearState(cut.rows, shape_.head_size, SlotState(kSlots, cut));
   }
+}
+
+void CpuAttention::MergeChunks(const float* q, int32_t queries, int32_t cuts,
+                               absl::Span<const KvBlock> blocks, Sight sight) {
   int32_t count = 0;
   ForEachChunk(blocks, sight, queries, [&](const Chunk& chunk) {
     slots_[count++] = chunk;
@@ -207,10 +220,39 @@ void CpuAttention::AttendByChunks(const float* q, int32_t queries,
     }
   });
   FlushSlots(q, queries, cuts, count);
+}
+
+void CpuAttention::WriteSlots(const float* q, int32_t queries, int32_t cuts,
+                              bool add, float* out) {
   for (int32_t index = 0; index < cuts; ++index) {
     const Cut cut = CutHeads(q, queries, cuts, index);
     WriteOut(cut, SlotState(kSlots, cut), add, out);
   }
+}
+
+void CpuAttention::AttendByChunks(const float* q, int32_t queries,
+                                  absl::Span<const KvBlock> blocks, Sight sight,
+                                  bool add, float* out) {
+  const int32_t cuts = queries == 1 ? HeadCuts(kSlots) : shape_.n_head;
+  ClearSlots(q, queries, cuts);
+  MergeChunks(q, queries, cuts, blocks, sight);
+  WriteSlots(q, queries, cuts, add, out);
+}
+
+void CpuAttention::AttendHistoryByChunks(const float* q, int32_t queries,
+                                         PartRow first, float* out) {
+  const int32_t cuts = queries == 1 ? HeadCuts(kSlots) : shape_.n_head;
+  const auto carried = static_cast<size_t>(first.part->carried_blocks);
+  ClearSlots(q, queries, cuts);
+  MergeChunks(q, queries, cuts, first.part->history.first(carried),
+              Sight{kSeesAll, 0});
+  for (int32_t index = 0; carried > 0 && index < cuts; ++index) {
+    const Cut cut = CutHeads(q, queries, cuts, index);
+    Carry(cut, SlotState(kSlots, cut), first);
+  }
+  MergeChunks(q, queries, cuts, first.part->history.subspan(carried),
+              Sight{kSeesAll, 0});
+  WriteSlots(q, queries, cuts, /*add=*/true, out);
 }
 
 void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
@@ -240,8 +282,7 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
         AttendByChunks(q.data + at, rows, part.window, sight_of(part, row),
                        /*add=*/false, out.data + at);
         if (part.history.empty()) continue;
-        AttendByChunks(q.data + at, rows, part.history, Sight{kSeesAll, 0},
-                       /*add=*/true, out.data + at);
+        AttendHistoryByChunks(q.data + at, rows, {&part, row}, out.data + at);
       }
     }
     return;
@@ -269,8 +310,7 @@ void CpuAttention::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
     AttendBlocks(cut, part->window, sight_of(*part, row), worker,
                  /*add=*/false, out.data + at);
     if (part->history.empty()) return;
-    AttendBlocks(cut, part->history, Sight{kSeesAll, 0}, worker,
-                 /*add=*/true, out.data + at);
+    AttendHistory(cut, {part, row}, worker, out.data + at);
   });
 }
 
@@ -288,17 +328,6 @@ void CpuAttention::Attend(Rows q, const KvBlock& keys, Rows out) {
         AttendBlocks(cut, absl::MakeConstSpan(&keys, 1), Sight{kSeesAll, 0},
                      worker, /*add=*/false, out.data + at);
       });
-}
-
-int64_t CpuAttention::PartialBytes(int32_t rows) const {
-  return shape_.n_head * StateFloats(rows) *
-         static_cast<int64_t>(sizeof(float));
-}
-
-void CpuAttention::ResetPartial(int32_t rows, std::byte* partial) const {
-  for (int32_t head = 0; head < shape_.n_head; ++head) {
-    ClearState(rows, shape_.head_size, PartialState(partial, rows, head));
-  }
 }
 
 void CpuAttention::AccumulateAttention(Rows q, const KvBlock& keys,
@@ -321,14 +350,6 @@ void CpuAttention::AccumulateAttention(Rows q, const KvBlock& keys,
                        AttendOneChunk(cut, chunk, Scratch(worker), state);
                      });
       });
-}
-
-void CpuAttention::FinishPartial(const std::byte* partial, Rows out) {
-  for (int32_t head = 0; head < shape_.n_head; ++head) {
-    const Cut cut = {nullptr, out.rows, head, /*heads=*/false};
-    WriteOut(cut, PartialState(const_cast<std::byte*>(partial), out.rows, head),
-             /*add=*/false, out.data);
-  }
 }
 
 }  // namespace tlin

@@ -37,6 +37,10 @@ class CpuAttention {
   void ResetPartial(int32_t rows, std::byte* partial) const;
   void AccumulateAttention(Rows q, const KvBlock& keys, std::byte* partial);
   void FinishPartial(const std::byte* partial, Rows out);
+  void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
+                   std::byte* partial) const;
+  void StorePartial(const std::byte* partial, int32_t rows,
+                    const PartialRing& ring, int32_t first_query) const;
 
  private:
   // A task's rows: some queries of one head, or one query's heads from `head`
@@ -59,6 +63,11 @@ class CpuAttention {
     int32_t row;
     int32_t first_sees;
     int32_t sees_step;
+  };
+  // A part of a window and its row that is the first query of a cut.
+  struct PartRow {
+    const WindowPart* part;
+    int32_t row;
   };
   static constexpr int32_t kSlots = 64;    // chunks in flight
   static constexpr int32_t kSlotRows = 8;  // queries of a slot
@@ -94,9 +103,22 @@ class CpuAttention {
                       const SoftmaxState& state) const;
   void AttendBlocks(const Cut& cut, absl::Span<const KvBlock> blocks,
                     Sight sight, int worker, bool add, float* out);
+  void AttendHistory(const Cut& cut, PartRow first, int worker, float* out);
   void AttendByChunks(const float* q, int32_t queries,
                       absl::Span<const KvBlock> blocks, Sight sight, bool add,
                       float* out);
+  void AttendHistoryByChunks(const float* q, int32_t queries, PartRow first,
+                             float* out);
+  void ClearSlots(const float* q, int32_t queries, int32_t cuts);
+  // Merges the blocks' chunks into the last slot.
+  void MergeChunks(const float* q, int32_t queries, int32_t cuts,
+                   absl::Span<const KvBlock> blocks, Sight sight);
+  void WriteSlots(const float* q, int32_t queries, int32_t cuts, bool add,
+                  float* out);
+  // What the part's carry keeps of a cut's queries.
+  void Carry(const Cut& cut, const SoftmaxState& state, PartRow first) const;
+  void CopyState(const SoftmaxState& from, int32_t from_row,
+                 const SoftmaxState& to, int32_t to_row) const;
   void FlushSlots(const float* q, int32_t queries, int32_t cuts, int32_t count);
   // out: of the first query, all heads.
   void WriteOut(const Cut& cut, const SoftmaxState& state, bool add,

@@ -260,6 +260,16 @@ void CpuBackend::FinishPartial(const std::byte* partial, Rows out) {
   attention_->FinishPartial(partial, out);
 }
 
+void CpuBackend::LoadPartial(const PartialRing& ring, int32_t first_query,
+                             int32_t rows, std::byte* partial) {
+  attention_->LoadPartial(ring, first_query, rows, partial);
+}
+
+void CpuBackend::StorePartial(const std::byte* partial, int32_t rows,
+                              const PartialRing& ring, int32_t first_query) {
+  attention_->StorePartial(partial, rows, ring, first_query);
+}
+
 void CpuBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                                absl::Span<const int32_t> row_indices,
                                float* logits) {
