@@ -76,6 +76,7 @@ std::string PlanJson(const ModelConfig& config, DType dtype,
       {"parameters", config.ParameterCount()},
       {"dtype", DTypeName(dtype)},
       {"weight_bytes", WeightBytes(config, dtype)},
+      {"vocabulary_table_bytes", VocabularyTableBytes(config)},
       {"contexts", nlohmann::ordered_json::array()}};
   for (const ContextCost& cost : costs) {
     json["contexts"].push_back({{"context_tokens", cost.tokens},
@@ -95,9 +96,13 @@ void PrintPlan(const ModelConfig& config, DType dtype,
                const std::vector<ContextCost>& costs, std::ostream& out) {
   const bool measured = costs.front().token_seconds > 0;
   out << absl::StrFormat(
-      "%s, %d parameters, weights %.1f MiB as %s\n\n",
+      "%s, %d parameters, weights %.1f MiB as %s%s\n\n",
       ArchitectureName(config.architecture), config.ParameterCount(),
-      WeightBytes(config, dtype) / 1048576.0, DTypeName(dtype));
+      WeightBytes(config, dtype) / 1048576.0, DTypeName(dtype),
+      config.derived_history
+          ? absl::StrFormat(", vocabulary table %.1f MiB",
+                            VocabularyTableBytes(config) / 1048576.0)
+          : "");
   out << absl::StrFormat("%12s %15s %13s %12s %12s %16s%s\n", "context",
                          "bytes/session", "sessions/GiB", "MFLOP/token",
                          "MFLOP/sync", "MFLOP/token,mean",
@@ -126,12 +131,15 @@ void PrintPlan(const ModelConfig& config, DType dtype,
 int RunPlan(const Args& args, Io& io) {
   std::string model;
   std::string dtype_name = "bf16";
+  std::string derived_history = "auto";
   std::vector<int32_t> contexts;
   bool json = false;
   std::string address;
   FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
   flags.Add("model", &model, "The model's directory.");
   flags.Add("dtype", &dtype_name, "Of weights and caches: f32, bf16 or f16.");
+  flags.Add("derived_history", &derived_history,
+            "As tlind's flag: auto, on or off.");
   flags.Add("contexts", &contexts,
             "Context lengths in tokens; default 1024,4096,16384,65536,262144,"
             "1048576.");
@@ -153,9 +161,12 @@ int RunPlan(const Args& args, Io& io) {
     contexts = {1024, 4096, 16384, 65536, 262144, 1048576};
   }
 
-  const auto config = LoadModelConfig(absl::StrCat(
+  auto config = LoadModelConfig(absl::StrCat(
       model, absl::EndsWith(model, "/") ? "" : "/", "config.json"));
   if (!config.ok()) return UsageError(config.status().message(), io);
+  const auto derived = ChooseDerivedHistory(derived_history, *config);
+  if (!derived.ok()) return UsageError(derived.status().message(), io);
+  config->derived_history = *derived;
   std::vector<ContextCost> costs;
   for (int32_t tokens : contexts) {
     if (tokens < 1) {

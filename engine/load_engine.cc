@@ -50,17 +50,19 @@ absl::StatusOr<ModelOptions> MakeModelOptions(const ModelConfig& config,
 
 absl::Status CheckMemory(const ModelConfig& config, const ModelOptions& model,
                          DType dtype, int64_t free_bytes) {
-  const int64_t weights = WeightBytes(config, dtype);
+  const int64_t weights =
+      WeightBytes(config, dtype) + VocabularyTableBytes(config);
   const int64_t slot = SlotBytes(config, dtype, model.max_context_tokens);
   const int64_t history = HistoryPages(config, model.history_tokens) *
                           HistoryPageBytes(config, dtype);
   if (free_bytes == 0 || weights + model.slots * slot + history <= free_bytes) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "--slots, --history_tokens: weights of ", weights, " bytes, ",
-      model.slots, " slots of ", slot, " and a history of ", history,
-      " are more than the ", free_bytes, " bytes of memory that are free"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("--slots, --history_tokens, --derived_history: weights of ",
+                   weights, " bytes, ", model.slots, " slots of ", slot,
+                   " and a history of ", history, " are more than the ",
+                   free_bytes, " bytes of memory that are free"));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
@@ -83,6 +85,9 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   LoadedModel loaded;
   TLIN_ASSIGN_OR_RETURN(loaded.config,
                         LoadModelConfig(directory + "/config.json"));
+  TLIN_ASSIGN_OR_RETURN(
+      loaded.config.derived_history,
+      ChooseDerivedHistory(options.derived_history, loaded.config));
   TLIN_ASSIGN_OR_RETURN(
       loaded.tokenizer,
       LoadTokenizer(loaded.config, directory + "/tokenizer.json"));

@@ -18,7 +18,8 @@ struct LoadOptions {
       model_directory;  // config.json, model.safetensors, tokenizer.json
   std::string device = "auto";
   std::string dtype = "auto";
-  int threads = 0;  // 0: as many as the process may use
+  std::string derived_history = "auto";  // on, off: ChooseDerivedHistory
+  int threads = 0;                       // 0: as many as the process may use
   int32_t slots = 16;
   // 0: 1,048,576 where the state is constant, 131,072 where a history grows.
   int64_t max_context_tokens = 0;

@@ -76,6 +76,7 @@ WindowRows Sequence::NextRows() const {
   rows.slot = slot();
   rows.tokens = tokens().subspan(static_cast<size_t>(fed_),
                                  static_cast<size_t>(end - fed_));
+  rows.history = tokens().first(static_cast<size_t>(history_));
   if (scoring()) {
     rows.logits = WindowRows::Logits::kAll;
   } else if (end == static_cast<int64_t>(tokens_.size())) {

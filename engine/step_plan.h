@@ -25,6 +25,10 @@ struct WindowRows {
   // REQUIRES: 1 <= size, and the window has room for them.
   absl::Span<const TokenId> tokens;
   Logits logits = Logits::kNone;
+  // All tokens before the window, borrowed like `tokens`. The model remembers
+  // how many there are, not which: it reads them where the keys of its history
+  // are not stored.
+  absl::Span<const TokenId> history = {};
 };
 
 // Work of a sync in units (ModelRunner), by what takes a time of its own for

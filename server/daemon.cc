@@ -30,6 +30,7 @@ LoadOptions MakeLoadOptions(const Flags& flags) {
   options.model_directory = flags.model;
   options.device = flags.device;
   options.dtype = flags.dtype;
+  options.derived_history = flags.derived_history;
   options.threads = flags.threads;
   options.slots = flags.slots;
   options.max_context_tokens = flags.max_context_tokens;

@@ -91,6 +91,12 @@ std::string SetDtype(absl::string_view value, Flags* flags) {
   return ok ? "" : "auto, f32 or bf16";
 }
 
+std::string SetDerivedHistory(absl::string_view value, Flags* flags) {
+  flags->derived_history = std::string(value);
+  const bool ok = value == "auto" || value == "on" || value == "off";
+  return ok ? "" : "auto, on or off";
+}
+
 struct Spec {
   absl::string_view name;
   absl::string_view value;  // how help names it; empty: a switch
@@ -117,6 +123,10 @@ constexpr Spec kSpecs[] = {
     {"device", "NAME", "auto, cpu or cuda:N (auto)", SetDevice},
     {"dtype", "NAME", "of weights and state: auto, f32 or bf16 (auto)",
      SetDtype},
+    {"derived_history", "WHETHER",
+     "look the first block's history up in a table of the vocabulary: auto, "
+     "on or off (auto)",
+     SetDerivedHistory},
     {"threads", "N", "CPU threads; 0 = as many as there are (0)",
      SetNumber<&Flags::threads, 0, 1024>},
     {"slots", "N",

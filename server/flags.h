@@ -23,6 +23,7 @@ struct Flags {
   // The device, and how much is set aside on it.
   std::string device = "auto";
   std::string dtype = "auto";
+  std::string derived_history = "auto";
   int32_t threads = 0;             // 0: as many as the process may use
   int32_t slots = 0;               // after ParseFlags: 1 to 4096
   int64_t max_context_tokens = 0;  // 0: by architecture

@@ -62,7 +62,8 @@ if ! $quick && [ "$failed" -eq 0 ]; then
   step "tests with address and undefined-behaviour sanitizers" run_ctest build-asan -LE heavy
   # tests/sanitizers/ tells the sanitizer what libabsl and libgrpc do.
   step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread
-  step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
+  TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt" \
+    step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz
   step "arm64's kernels, under qemu" tests/arm64.sh --kernels
 fi

@@ -146,6 +146,16 @@ class Backend {
                          absl::Span<const int32_t> positions,
                          absl::Span<const KvRow> kv) = 0;
 
+  // What ProjectQkv makes of x before rotation: q, k and v, f32 [rows, 3D].
+  virtual void ProjectUnrotated(const LayerWeights& layer, Rows x,
+                                float* qkv) = 0;
+  // What the Project operations make, from rows of ProjectUnrotated: row i is
+  // table[ids[i]]. Without q.data, or with an empty kv, there are no such
+  // results. The bits are those of a projection.
+  virtual void LookUpQkv(const float* table, absl::Span<const TokenId> ids,
+                         absl::Span<const int32_t> positions, Rows q,
+                         absl::Span<const KvRow> kv) = 0;
+
   // x += Wo attended + bo; x += W2 (silu(W1 n) * (W3 n)), n = LayerNorm2(x).
   virtual void Finish(const LayerWeights& layer, Rows attended, Rows x) = 0;
 
@@ -166,8 +176,11 @@ class Backend {
                                    std::byte* partial) = 0;
   // REQUIRES: at least one key was accumulated.
   virtual void FinishPartial(const std::byte* partial, Rows out) = 0;
+  // The same, but out +=.
+  virtual void AddPartial(const std::byte* partial, Rows out) = 0;
   // Queries [first_query, first_query + rows) of a ring to the rows of a
-  // partial, and back. REQUIRES: rows <= ring.rows.
+  // partial, and back. Of queries that share a row of the ring the last one's
+  // stays.
   virtual void LoadPartial(const PartialRing& ring, int32_t first_query,
                            int32_t rows, std::byte* partial) = 0;
   virtual void StorePartial(const std::byte* partial, int32_t rows,

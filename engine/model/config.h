@@ -30,6 +30,11 @@ struct ModelConfig {
   std::optional<TokenId> eos_token_id;
   std::optional<TokenId> bos_token_id;
 
+  // How it is served; not in config.json. The first block's q, k and v of the
+  // history come from a vocabulary table: a tlinformer does not store them
+  // (MODEL: "What follows for an engine"). False for the transformer.
+  bool derived_history = false;
+
   int32_t head_size() const { return n_embd / n_head; }
   int32_t ffn_size() const;  // F
   bool has_windows() const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "engine/backend/kv_block.h"
 
 namespace tlin {
@@ -43,10 +44,34 @@ int64_t CarryBytes(const ModelConfig& config, int64_t max_context_tokens) {
          static_cast<int64_t>(sizeof(float));
 }
 
+int64_t VocabularyTableBytes(const ModelConfig& config) {
+  if (!config.derived_history) return 0;
+  return int64_t{config.vocab_size} * 3 * config.n_embd *
+         static_cast<int64_t>(sizeof(float));
+}
+
+absl::StatusOr<bool> ChooseDerivedHistory(absl::string_view wanted,
+                                          const ModelConfig& config) {
+  if (wanted != "auto" && wanted != "on" && wanted != "off") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--derived_history=", wanted, ": want auto, on or off"));
+  }
+  if (wanted == "on" && !config.has_windows()) {
+    return absl::InvalidArgumentError(
+        "--derived_history=on: a transformer has no history to derive");
+  }
+  if (wanted != "auto") return wanted == "on";
+  // A sync of one block is half products with the first block's weights. Of
+  // more blocks they are a tenth, not worth a table that may be larger than the
+  // weights; and each token of a tlinformer would turn its whole history again.
+  return config.architecture == Architecture::kTConstFormer &&
+         config.n_block == 1;
+}
+
 int32_t HistoryLayers(const ModelConfig& config) {
   switch (config.architecture) {
     case Architecture::kTLinFormer:
-      return config.n_block;
+      return config.n_block - (config.derived_history ? 1 : 0);
     case Architecture::kTConstFormer:
       return 0;
     case Architecture::kTransformer:
@@ -71,7 +96,7 @@ int64_t SavedStateBytes(const ModelConfig& config, DType dtype,
     rows += (config.layers() - config.n_block) *
             config.CompressedRows(history_tokens);
     if (config.architecture == Architecture::kTLinFormer) {
-      rows += config.n_block * history_tokens;
+      rows += HistoryLayers(config) * history_tokens;
     }
   }
   return KvRowsBytes(rows, config.n_embd, dtype);
@@ -91,10 +116,16 @@ double SyncFlops(const ModelConfig& config, int64_t history_tokens) {
   // it.
   const double restore_row = cost.q + queries * cost.attend_key + cost.finish;
   double flops = 0;
+  const bool derived = config.derived_history;
   for (int32_t block = 0; block < config.n_block; ++block) {
-    const double rows_before = block * restore_row;
-    const double read = rows_before + cost.kv + queries * cost.attend_key;
-    flops += history * read + queries * (cost.q + cost.finish);
+    // The first block's projections are looked up.
+    const double rows_before =
+        block * restore_row - (derived && block > 0 ? cost.q : 0);
+    const bool looked_up = derived && block == 0;
+    const double read =
+        rows_before + (looked_up ? 0 : cost.kv) + queries * cost.attend_key;
+    flops +=
+        history * read + queries * ((looked_up ? 0 : cost.q) + cost.finish);
     const double hidden =
         cost.q + cost.kv + queries * cost.attend_key + cost.finish;
     flops += (config.block_depth - 2) * queries * hidden + queries * cost.kv;
@@ -119,7 +150,9 @@ double SyncAttentionFlops(const ModelConfig& config, int64_t history_tokens) {
 double RowFlops(const ModelConfig& config, int64_t context_tokens) {
   const RowCosts cost(config);
   const double layers = config.layers();
-  const double projections = layers * (cost.q + cost.kv + cost.finish) +
+  const double looked_up = config.derived_history ? cost.q + cost.kv : 0;
+  const double projections = layers * (cost.q + cost.kv + cost.finish) -
+                             looked_up +
                              2.0 * config.n_embd * config.vocab_size;
   const double context = static_cast<double>(context_tokens);
   if (!config.has_windows()) {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/backend/dtype.h"
 #include "engine/model/config.h"
 
@@ -24,10 +26,20 @@ int64_t SlotBytes(const ModelConfig& config, DType dtype,
 // a tlinformer carries from sync to sync: W_oh queries in f32.
 int64_t CarryBytes(const ModelConfig& config, int64_t max_context_tokens);
 
-// Blocks (or layers) whose history keys and values grow with the context; 0 for
-// tconstformer.
+// The table from which a derived history comes: q, k and v of each token before
+// rotation, f32 [vocab_size, 3D]. 0 where the history is not derived.
+int64_t VocabularyTableBytes(const ModelConfig& config);
+
+// Whether a history is derived: `wanted` is --derived_history's "auto", "on" or
+// "off"; auto: where tests/bench/histories found that it pays.
+// INVALID_ARGUMENT for anything else, and for "on" with a transformer.
+absl::StatusOr<bool> ChooseDerivedHistory(absl::string_view wanted,
+                                          const ModelConfig& config);
+
+// Blocks (or layers) whose history keys and values grow with the context and
+// are stored; 0 for tconstformer.
 int32_t HistoryLayers(const ModelConfig& config);
-// One page, of all HistoryLayers: kTileRows tokens. 0 for tconstformer.
+// One page, of all HistoryLayers: kTileRows tokens. 0 where there are none.
 int64_t HistoryPageBytes(const ModelConfig& config, DType dtype);
 // Pages of a sequence of up to `max_tokens` in all.
 int64_t HistoryPages(const ModelConfig& config, int64_t max_tokens);
@@ -42,7 +54,8 @@ int64_t WeightBytes(const ModelConfig& config, DType dtype);
 
 // A sync of `history_tokens`, the last block's restore and unused queries left
 // out; and one token's row at a context of `context_tokens`, output projection
-// included.
+// included. Looking rows up in a vocabulary table and turning them counts
+// nothing.
 double SyncFlops(const ModelConfig& config, int64_t history_tokens);
 // What of that is attention; the rest are matrix products.
 double SyncAttentionFlops(const ModelConfig& config, int64_t history_tokens);

@@ -62,8 +62,10 @@ void Model::PlaceWindow(const WindowRows& part, int32_t layer,
     history.rows = slot.compressed_rows;
     placed.history = absl::MakeConstSpan(&history, 1);
   } else if (config_.architecture == Architecture::kTLinFormer) {
+    // AttendDerivedHistory's.
+    if (layer == 0 && config_.derived_history) return;
     placed.history =
-        cache_->Pages(part.slot, layer / config_.block_depth)
+        cache_->Pages(part.slot, GrowingLayer(layer / config_.block_depth))
             .subspan(0, HistoryPages(config_, slot.history_tokens));
     if (layer > 0) return;
     placed.carry = cache_->Carry(part.slot);
@@ -81,6 +83,45 @@ void Model::PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer) {
   }
 }
 
+void Model::ProjectRows(int32_t layer, Rows x, Rows q) {
+  const auto positions = absl::MakeConstSpan(positions_).first(x.rows);
+  const auto kv = absl::MakeConstSpan(kv_rows_).first(x.rows);
+  if (config_.derived_history && layer == 0) {
+    backend_->LookUpQkv(table(), absl::MakeConstSpan(tokens_).first(x.rows),
+                        positions, q, kv);
+  } else {
+    backend_->ProjectQkv(weights_.layers[layer], x, positions, q, kv);
+  }
+}
+
+// Tile by tile, each made once for all of the part's rows: in the order, and so
+// to the bits, of attention to stored pages.
+void Model::AttendDerivedHistory(const WindowRows& part, int32_t first_row,
+                                 Rows q, Rows attended) {
+  const Slot& slot = slots_[part.slot];
+  if (slot.history_tokens == 0) return;
+  TLIN_CHECK(static_cast<int64_t>(part.history.size()) == slot.history_tokens);
+  const auto rows = static_cast<int32_t>(part.tokens.size());
+  const int64_t at = int64_t{first_row} * config_.n_embd;
+  const Rows queries = {q.data + at, rows};
+  std::byte* const partial = history_partial_->data();
+  backend_->ResetPartial(rows, partial);
+  for (int64_t position = 0; position < slot.history_tokens;
+       position += kTileRows) {
+    const auto tile_rows = static_cast<int32_t>(
+        std::min<int64_t>(kTileRows, slot.history_tokens - position));
+    const KvBlock tile = {tile_->data(), kTileRows, tile_rows};
+    LookUpTile(part.history, position, tile);
+    backend_->AccumulateAttention(queries, tile, partial);
+    if (position + kTileRows == slot.history_tokens / kTileRows * kTileRows) {
+      const int64_t first = slot.history_tokens + slot.window_tokens - rows;
+      backend_->StorePartial(partial, rows, cache_->Carry(part.slot),
+                             static_cast<int32_t>(first));
+    }
+  }
+  backend_->AddPartial(partial, {attended.data + at, rows});
+}
+
 void Model::RunWindowRows(absl::Span<const WindowRows> parts,
                           LogitRows* logits) {
   const int32_t rows = PlaceRows(parts);
@@ -93,10 +134,15 @@ void Model::RunWindowRows(absl::Span<const WindowRows> parts,
                   x);
   for (int32_t i = 0; i < config_.layers(); ++i) {
     PlaceLayer(parts, i);
-    backend_->ProjectQkv(weights_.layers[i], x,
-                         absl::MakeConstSpan(positions_).first(rows), q,
-                         absl::MakeConstSpan(kv_rows_).first(rows));
+    ProjectRows(i, x, q);
     backend_->AttendWindow(q, placed, attended);
+    if (i == 0 && config_.derived_history &&
+        config_.architecture == Architecture::kTLinFormer) {
+      for (size_t part = 0; part < parts.size(); ++part) {
+        AttendDerivedHistory(parts[part], window_parts_[part].first_row, q,
+                             attended);
+      }
+    }
     backend_->Finish(weights_.layers[i], attended, x);
   }
 

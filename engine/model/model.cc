@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(
       StateCache::Create(config, options.slots, options.max_context_tokens,
                          options.history_tokens, model->backend_.get()));
   TLIN_RETURN_IF_ERROR(model->AllocateWorkspace());
+  TLIN_RETURN_IF_ERROR(model->MakeVocabularyTable());
   return model;
 }
 
@@ -113,8 +115,15 @@ absl::Status Model::AllocateWorkspace() {
                           backend_->Allocate(backend_->PartialBytes(queries)));
     sync_workspaces_.push_back(std::move(workspace));
   }
+  if (config_.derived_history &&
+      config_.architecture == Architecture::kTLinFormer) {
+    TLIN_ASSIGN_OR_RETURN(
+        history_partial_,
+        backend_->Allocate(backend_->PartialBytes(kTileRows)));
+  }
   const auto rows = static_cast<size_t>(shape.max_rows);
   tokens_.resize(rows);
+  tile_positions_.resize(kTileRows);
   positions_.resize(rows);
   kv_rows_.resize(rows);
   window_parts_.resize(rows);
@@ -130,6 +139,29 @@ absl::Status Model::AllocateWorkspace() {
   return absl::OkStatus();
 }
 
+absl::Status Model::MakeVocabularyTable() {
+  if (!config_.derived_history) return absl::OkStatus();
+  const int64_t bytes = VocabularyTableBytes(config_);
+  auto table = backend_->Allocate(bytes);
+  if (!table.ok()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("--derived_history: no memory for a vocabulary table of ",
+                     bytes, " bytes"));
+  }
+  table_ = *std::move(table);
+  for (TokenId first = 0; first < config_.vocab_size; first += kTileRows) {
+    const int32_t rows = std::min(kTileRows, config_.vocab_size - first);
+    const auto ids = absl::MakeSpan(tokens_).first(rows);
+    std::iota(ids.begin(), ids.end(), first);
+    const Rows x = RowsOf(x_, rows);
+    backend_->Embed(*weights_.embedding, ids, x);
+    backend_->ProjectUnrotated(layer(0, 0), x,
+                               reinterpret_cast<float*>(table_->data()) +
+                                   int64_t{first} * 3 * config_.n_embd);
+  }
+  return backend_->Synchronize();
+}
+
 ModelMemory Model::memory() const {
   ModelMemory memory;
   memory.weights = weights_.bytes();
@@ -140,6 +172,10 @@ ModelMemory Model::memory() const {
   memory.workspace = backend_->workspace_bytes() + x_->size() + q_->size() +
                      attended_->size() + tile_->size() +
                      logits_size_ * static_cast<int64_t>(sizeof(float));
+  if (table_ != nullptr) memory.vocabulary_table = table_->size();
+  if (history_partial_ != nullptr) {
+    memory.workspace += history_partial_->size();
+  }
   for (const SyncWorkspace& workspace : sync_workspaces_) {
     memory.workspace += workspace.queries->size() + workspace.rows->size() +
                         workspace.partial->size();

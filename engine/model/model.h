@@ -88,6 +88,8 @@ class Model final : public ModelRunner {
   Model(const ModelConfig& config, const ModelOptions& options,
         ModelWeights weights, std::unique_ptr<Backend> backend);
   absl::Status AllocateWorkspace();
+  // REQUIRES: the workspace is there.
+  absl::Status MakeVocabularyTable();
 
   // forward.cc
   void RunWindowRows(absl::Span<const WindowRows> parts, LogitRows* logits);
@@ -97,6 +99,11 @@ class Model final : public ModelRunner {
   void PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer);
   void PlaceWindow(const WindowRows& part, int32_t layer, int32_t first_row,
                    size_t index);
+  // q, k and v of the rows placed at layer `layer`.
+  void ProjectRows(int32_t layer, Rows x, Rows q);
+  // Adds the first layer's attention to a history that is not stored.
+  void AttendDerivedHistory(const WindowRows& part, int32_t first_row, Rows q,
+                            Rows attended);
 
   // state_transfer.cc
   // visit(block) for all that a slot of this extent holds, in order of the
@@ -111,6 +118,12 @@ class Model final : public ModelRunner {
   void CarryPartials(const Slot& slot, SlotId id);
 
   // sync.cc
+  // The first block's keys and values of a tile, looked up.
+  void LookUpTile(absl::Span<const TokenId> history, int64_t position,
+                  const KvBlock& tile);
+  // Queries of the first compress layer.
+  void LookUpQueries(absl::Span<const TokenId> history, int64_t position,
+                     Rows q);
   void RunSlice(const SyncSlice& slice, const SyncPrices& prices);
   void RunSyncStep(Slot* slot, SlotId id);
   // Rows of block `block`'s input at `position`, recomputed from the tokens.
@@ -125,6 +138,13 @@ class Model final : public ModelRunner {
 
   const LayerWeights& layer(int32_t block, int32_t layer) const {
     return weights_.layers[block * config_.block_depth + layer];
+  }
+  const float* table() const {
+    return reinterpret_cast<const float*>(table_->data());
+  }
+  // Index of a block's compress layer among those whose history is stored.
+  int32_t GrowingLayer(int32_t block) const {
+    return block - (config_.derived_history ? 1 : 0);
   }
   int64_t RowsBytes(int64_t rows) const {
     return rows * config_.n_embd * static_cast<int64_t>(sizeof(float));
@@ -149,8 +169,13 @@ class Model final : public ModelRunner {
   std::unique_ptr<DeviceBuffer> q_;         // f32 [max_rows, D]
   std::unique_ptr<DeviceBuffer> attended_;  // f32 [max_rows, D]
   std::unique_ptr<DeviceBuffer> tile_;      // a KvBlock of kTileRows
+  // Where the history is derived: the vocabulary table, and where a
+  // tlinformer's rows meet it, the partial of kTileRows queries.
+  std::unique_ptr<DeviceBuffer> table_;  // f32 [vocab, 3D]
+  std::unique_ptr<DeviceBuffer> history_partial_;
   std::vector<TokenId> tokens_;
   std::vector<int32_t> positions_;
+  std::vector<int32_t> tile_positions_;  // [kTileRows]
   std::vector<KvRow> kv_rows_;
   std::vector<WindowPart> window_parts_;
   std::vector<KvBlock> window_blocks_;   // one a part

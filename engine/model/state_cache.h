@@ -20,8 +20,9 @@ namespace tlin {
 // A slot holds, block by block and layer by layer, the generation window's keys
 // and values (W_og rows) and, in all layers but compress, the compressed
 // history's (W_oh rows); a tlinformer's also what is carried from sync to sync.
-// A page holds kTileRows rows for each growing layer:
-// the compress layers of a tlinformer, all layers of a transformer.
+// A page holds kTileRows rows for each growing layer: the compress layers of a
+// tlinformer (but the first where its history is derived), all layers of a
+// transformer.
 class StateCache {
  public:
   // RESOURCE_EXHAUSTED when the device has no room. `history_tokens` sizes the

@@ -52,8 +52,10 @@ void Model::ForEachBlock(SlotId id, const StateExtent& extent,
       history.rows =
           static_cast<int32_t>(config_.CompressedRows(extent.history_tokens));
       visit(history);
-    } else if (config_.architecture == Architecture::kTLinFormer) {
-      visit_pages(layer / config_.block_depth, extent.history_tokens);
+    } else if (config_.architecture == Architecture::kTLinFormer &&
+               (layer > 0 || !config_.derived_history)) {
+      visit_pages(GrowingLayer(layer / config_.block_depth),
+                  extent.history_tokens);
     }
   }
 }
@@ -84,7 +86,7 @@ absl::Status Model::LoadState(SlotId id, const StateExtent& extent,
   slot.compressed_rows =
       static_cast<int32_t>(config_.CompressedRows(extent.history_tokens));
   if (config_.architecture == Architecture::kTLinFormer) {
-    slot.kept_tokens = extent.history_tokens;
+    if (!config_.derived_history) slot.kept_tokens = extent.history_tokens;
     // Partials are not part of a state: the next sync makes them again.
     slot.carried_from = extent.tokens();
   }

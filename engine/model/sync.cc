@@ -33,7 +33,8 @@ void Model::RunSlice(const SyncSlice& slice, const SyncPrices& prices) {
     slot.sync->Advance();
   } while (!slot.sync->done() && left >= prices.CostOf(slot.sync->step_work()));
   if (slot.sync->done()) {
-    if (config_.architecture == Architecture::kTLinFormer) {
+    if (config_.architecture == Architecture::kTLinFormer &&
+        !config_.derived_history) {
       slot.kept_tokens = slot.history_tokens;
     }
     sync_workspaces_[slot.sync_workspace].in_use = false;
@@ -68,6 +69,20 @@ void Model::CarryPartials(const Slot& slot, SlotId id) {
                          static_cast<int32_t>(slot.sync->first_query()));
 }
 
+void Model::LookUpTile(absl::Span<const TokenId> history, int64_t position,
+                       const KvBlock& tile) {
+  const auto positions = absl::MakeSpan(tile_positions_).first(tile.rows);
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(position));
+  backend_->LookUpQkv(table(), history.subspan(position, tile.rows), positions,
+                      Rows(), RowsOfBlock(tile, tile.rows));
+}
+
+void Model::LookUpQueries(absl::Span<const TokenId> history, int64_t position,
+                          Rows q) {
+  backend_->LookUpQkv(table(), history.subspan(position, q.rows),
+                      PositionsFrom(position, q.rows), q, {});
+}
+
 void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
                         int64_t position, Rows x) {
   const auto positions = PositionsFrom(position, x.rows);
@@ -78,7 +93,11 @@ void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
   const int32_t restore = config_.block_depth - 1;
   for (int32_t before = 0; before < block; ++before) {
     // The restore layer's queries are the compress layer's.
-    backend_->ProjectQ(layer(before, 0), x, positions, q);
+    if (config_.derived_history && before == 0) {
+      LookUpQueries(slot.sync_tokens, position, q);
+    } else {
+      backend_->ProjectQ(layer(before, 0), x, positions, q);
+    }
     KvBlock compressed =
         cache_->CompressedHistory(id, before * config_.block_depth + restore);
     compressed.rows = slot.compressed_rows;
@@ -116,8 +135,12 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
       z.data += offset;
       q.data += offset;
       ReadHistory(*slot, id, step.block, step.position, z);
-      backend_->ProjectQ(layer(step.block, 0), z,
-                         PositionsFrom(step.position, step.rows), q);
+      if (step.looked_up) {
+        LookUpQueries(slot->sync_tokens, step.position, q);
+      } else {
+        backend_->ProjectQ(layer(step.block, 0), z,
+                           PositionsFrom(step.position, step.rows), q);
+      }
       if (step.position != first_query) return;
       if (step.block == 0 && slot->sync->carried_tokens() > 0) {
         backend_->LoadPartial(cache_->Carry(id),
@@ -130,13 +153,16 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
     }
     case SyncStep::Stage::kStream: {
       KvBlock tile = {tile_->data(), kTileRows, step.rows};
-      if (config_.architecture == Architecture::kTLinFormer) {
-        KvBlock& page =
-            cache_->Pages(id, step.block)[step.position / kTileRows];
+      if (config_.architecture == Architecture::kTLinFormer &&
+          !step.looked_up) {
+        KvBlock& page = cache_->Pages(
+            id, GrowingLayer(step.block))[step.position / kTileRows];
         page.rows = step.rows;
         tile = page;
       }
-      if (!step.keys_kept) {
+      if (step.looked_up) {
+        LookUpTile(slot->sync_tokens, step.position, tile);
+      } else if (!step.keys_kept) {
         const Rows x = ReadTile(*slot, id);
         backend_->ProjectKv(layer(step.block, 0), x,
                             PositionsFrom(step.position, step.rows),

@@ -15,7 +15,8 @@ SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
       kept_tokens_(kept_tokens),
       carried_tokens_(carried_tokens) {
   TLIN_CHECK(config.has_windows() && history_tokens >= 1);
-  TLIN_CHECK(carried_tokens % kTileRows == 0 && carried_tokens <= kept_tokens);
+  TLIN_CHECK(carried_tokens % kTileRows == 0 &&
+             carried_tokens < history_tokens);
   SetTile(SyncStep::Stage::kQueries, first_query());
   for (; !done(); NextStep()) work_left_ += step_work();
   step_ = SyncStep();
@@ -24,7 +25,7 @@ SyncJob::SyncJob(const ModelConfig& config, int64_t history_tokens,
 
 int32_t SyncJob::rows_to_read() const {
   if (step_.stage == SyncStep::Stage::kQueries) return step_.rows;
-  if (step_.keys_kept) return 0;
+  if (step_.keys_kept || step_.looked_up) return 0;
   return static_cast<int32_t>(
       std::clamp<int64_t>(first_query() - step_.position, 0, step_.rows));
 }
@@ -39,11 +40,11 @@ SyncWork SyncJob::step_work() const {
   bool attends = true;
   switch (step_.stage) {
     case SyncStep::Stage::kQueries:
-      row_products = projection;
+      row_products = step_.looked_up ? 0 : projection;
       attends = false;
       break;
     case SyncStep::Stage::kStream:
-      row_products = step_.keys_kept ? 0 : 2 * projection;
+      row_products = step_.keys_kept || step_.looked_up ? 0 : 2 * projection;
       break;
     case SyncStep::Stage::kLayer:
       if (step_.layer == 0) {
@@ -61,8 +62,10 @@ SyncWork SyncJob::step_work() const {
   const double inputs = step_.stage == SyncStep::Stage::kLayer
                             ? 0
                             : static_cast<double>(step_.block) * rows_to_read();
-  const double products =
-      row_products * step_.rows + inputs * (projection + finish);
+  double products = row_products * step_.rows + inputs * (projection + finish);
+  if (config_.derived_history && inputs > 0) {
+    products -= rows_to_read() * projection;
+  }
   const double attended = attention * ((attends ? step_.rows : 0) + inputs);
   SyncWork work = {static_cast<int64_t>(products / 1e6),
                    static_cast<int64_t>(attended / 1e6)};
@@ -83,6 +86,7 @@ void SyncJob::SetTile(SyncStep::Stage stage, int64_t position) {
   step_.rows = static_cast<int32_t>(end - position);
   step_.keys_kept = stage == SyncStep::Stage::kStream && step_.block == 0 &&
                     end <= kept_tokens_;
+  step_.looked_up = config_.derived_history && step_.block == 0;
 }
 
 void SyncJob::NextStep() {

@@ -30,15 +30,16 @@ struct SyncStep {
   int32_t rows = 0;      // of the tile; kLayer: all queries
   // kStream: the keys are there from an earlier sync.
   bool keys_kept = false;
+  // Tiles of a derived history's first block: projections are looked up.
+  bool looked_up = false;
 };
 
 // Walks the steps of a sync of `history_tokens` tokens.
 class SyncJob {
  public:
   // `kept_tokens`: the first block's keys of so many tokens are there already.
-  // `carried_tokens`: all queries have met so many of them, too; whole tiles.
-  // REQUIRES: config.has_windows(); history_tokens >= 1; carried_tokens <=
-  // kept_tokens.
+  // `carried_tokens`: all queries have met so many of its tokens; whole tiles.
+  // REQUIRES: config.has_windows(); history_tokens >= 1.
   SyncJob(const ModelConfig& config, int64_t history_tokens,
           int64_t kept_tokens, int64_t carried_tokens = 0);
 

@@ -149,13 +149,17 @@ absl::StatusOr<Header> CheckedHeader(absl::string_view bytes,
   const StateExtent extent = {header.history_tokens, header.window_tokens};
   const absl::StatusOr<int64_t> state_bytes = model.StateBytes(extent);
   if (!state_bytes.ok() ||
-      extent.tokens() > static_cast<int64_t>(header.tokens) ||
-      header.state_bytes != static_cast<uint64_t>(*state_bytes)) {
+      extent.tokens() > static_cast<int64_t>(header.tokens)) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": has a state of ", header.state_bytes, " bytes, ",
                      extent.history_tokens, " history and ",
                      extent.window_tokens, " window tokens, of ", header.tokens,
                      " tokens: this model has none such"));
+  }
+  if (header.state_bytes != static_cast<uint64_t>(*state_bytes)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        name, ": its state has ", header.state_bytes, " bytes: here it has ",
+        *state_bytes, " (--derived_history)"));
   }
   return header;
 }

@@ -140,6 +140,62 @@ TEST_P(OpsTest, QkvTogetherIsQAndKvApart) {
   EXPECT_EQ(Bytes(apart), Bytes(together));
 }
 
+// However the table's rows were cut when it was made, and with any others
+// beside them.
+TEST_P(OpsTest, WhatIsLookedUpHasTheBitsOfAProjection) {
+  for (const TestShape& shape : kTestShapes) {
+    Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
+    const TestLayer layer = MakeLayer();
+    const int32_t vocabulary = 60;
+    const DeviceRows x = Upload(Random(vocabulary));
+    const int64_t row_bytes = n_embd() * static_cast<int64_t>(sizeof(float));
+    const auto table_memory =
+        backend_->Allocate(vocabulary * 3 * row_bytes).value();
+    auto* const table = reinterpret_cast<float*>(table_memory->data());
+    for (int32_t first = 0; first < vocabulary; first += 25) {
+      const int32_t rows = std::min(25, vocabulary - first);
+      backend_->ProjectUnrotated(layer.device,
+                                 {x.rows().data + first * n_embd(), rows},
+                                 table + int64_t{first} * 3 * n_embd());
+    }
+    // Row i of 40 is token 7 i, modulo the vocabulary.
+    const int32_t rows = 40;
+    DeviceRows chosen = NewRows(rows);
+    std::vector<TokenId> ids;
+    std::vector<int32_t> positions;
+    for (int32_t i = 0; i < rows; ++i) {
+      ids.push_back(7 * i % vocabulary);
+      positions.push_back(1000 * i);
+      backend_->Copy(x.rows().data + ids.back() * n_embd(),
+                     chosen.rows().data + i * n_embd(), row_bytes);
+    }
+    const TestBlock projected = MakeBlock(layer, rows, rows, 0);
+    const TestBlock looked_up = MakeBlock(layer, rows, rows, 9);
+    const auto places = [rows](const TestBlock& block) {
+      std::vector<KvRow> kv;
+      for (int32_t i = 0; i < rows; ++i) {
+        kv.push_back({block.block.data, block.block.capacity, i});
+      }
+      return kv;
+    };
+    DeviceRows q_projected = NewRows(rows);
+    DeviceRows q_looked_up = NewRows(rows);
+    backend_->ProjectQkv(layer.device, chosen.rows(), positions,
+                         q_projected.rows(), places(projected));
+    backend_->LookUpQkv(table, ids, positions, q_looked_up.rows(),
+                        places(looked_up));
+    EXPECT_EQ(Download(q_looked_up).values, Download(q_projected).values);
+    EXPECT_EQ(Bytes(looked_up), Bytes(projected));
+    // Each half alone.
+    const TestBlock alone = MakeBlock(layer, rows, rows, 5);
+    DeviceRows q_alone = NewRows(rows);
+    backend_->LookUpQkv(table, ids, positions, q_alone.rows(), {});
+    backend_->LookUpQkv(table, ids, positions, Rows(), places(alone));
+    EXPECT_EQ(Download(q_alone).values, Download(q_projected).values);
+    EXPECT_EQ(Bytes(alone), Bytes(projected));
+  }
+}
+
 TEST_P(OpsTest, NonFiniteRowsStayAmongThemselves) {
   Make(72, 2, 100, 97);
   const TestLayer layer = MakeLayer();

@@ -41,9 +41,9 @@ void BenchModel::Step() {
   static constexpr TokenId kNext[] = {11, 101, 23, 7, 41};
   StepPlan plan;
   for (size_t slot = 0; slot < sequences_.size(); ++slot) {
-    plan.decode.push_back({static_cast<SlotId>(slot),
-                           absl::MakeConstSpan(&kNext[slot % 5], 1),
-                           WindowRows::Logits::kLast});
+    plan.decode.push_back(
+        {static_cast<SlotId>(slot), absl::MakeConstSpan(&kNext[slot % 5], 1),
+         WindowRows::Logits::kLast, sequences_[slot]->history()});
   }
   LogitRows logits;
   TLIN_CHECK(model_->Run(plan, &logits).ok());

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "engine/model/cost_model.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -146,6 +147,44 @@ TEST_F(LoadModelTest, FlagsAreNamed) {
   options_.device = "cpu";
   options_.dtype = "f64";
   ExpectFault(absl::StatusCode::kInvalidArgument, "--dtype=f64", "");
+  options_.dtype = "f32";
+  options_.derived_history = "yes";
+  ExpectFault(absl::StatusCode::kInvalidArgument, "--derived_history=yes", "");
+}
+
+TEST_F(LoadModelTest, AHistoryIsDerivedWhereItIsAskedFor) {
+  EXPECT_EQ(LoadModel(options_)->model->memory().vocabulary_table, 0);
+  options_.derived_history = "on";
+  const auto loaded = LoadModel(options_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const int64_t table = VocabularyTableBytes(loaded->config);
+  EXPECT_GT(table, 0);
+  const ModelMemory memory = loaded->model->memory();
+  EXPECT_EQ(memory.vocabulary_table, table);
+  // It counts in what has to be free.
+  options_.free_memory_bytes = memory.weights + memory.session_cache;
+  ExpectFault(absl::StatusCode::kResourceExhausted, "--derived_history", "");
+  options_.free_memory_bytes += table;
+  EXPECT_TRUE(LoadModel(options_).ok());
+}
+
+TEST_F(LoadModelTest, AutoDerivesTheHistoryOfATConstFormerOfOneBlockOnly) {
+  ModelConfig config = LoadModel(options_)->config;
+  for (const Architecture architecture :
+       {Architecture::kTConstFormer, Architecture::kTLinFormer}) {
+    for (const int32_t blocks : {1, 2}) {
+      config.architecture = architecture;
+      config.n_block = blocks;
+      EXPECT_EQ(ChooseDerivedHistory("auto", config).value(),
+                architecture == Architecture::kTConstFormer && blocks == 1);
+      EXPECT_TRUE(ChooseDerivedHistory("on", config).value());
+      EXPECT_FALSE(ChooseDerivedHistory("off", config).value());
+    }
+  }
+  config.architecture = Architecture::kTransformer;
+  EXPECT_FALSE(ChooseDerivedHistory("auto", config).value());
+  EXPECT_EQ(ChooseDerivedHistory("on", config).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(LoadModelTest, MoreThanTheMemoryThatIsFreeIsRefused) {

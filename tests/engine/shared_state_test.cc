@@ -15,10 +15,10 @@ namespace tlin {
 namespace {
 
 class SharedStateTest
-    : public ::testing::TestWithParam<std::tuple<Architecture, DType>> {};
+    : public ::testing::TestWithParam<std::tuple<Architecture, DType, bool>> {};
 
 TEST_P(SharedStateTest, HitsHaveTheBitsOfAColdRun) {
-  const auto [architecture, dtype] = GetParam();
+  const auto [architecture, dtype, derived_history] = GetParam();
   RecordingListener listener;
   // Greedy, so that the windows that are made are the same as well.
   const auto read = [&](ModelLoop* loop, const std::string& id) {
@@ -35,8 +35,9 @@ TEST_P(SharedStateTest, HitsHaveTheBitsOfAColdRun) {
   ModelLoop cold(LoopConfig(architecture), dtype, 50, &listener);
   const auto expected = read(&cold, "cold");
   while (cold.busy() || !expected->ended()) cold.Step();
-  ModelLoop warm(LoopConfig(architecture), dtype, 50, &listener, nullptr,
-                 int64_t{64} << 20);
+  ModelConfig config = LoopConfig(architecture);
+  config.derived_history = derived_history;
+  ModelLoop warm(config, dtype, 50, &listener, nullptr, int64_t{64} << 20);
   const auto first = read(&warm, "first");
   const auto beside = read(&warm, "beside");
   while (warm.busy() || !first->ended()) warm.Step();
@@ -67,10 +68,12 @@ INSTANTIATE_TEST_SUITE_P(
     All, SharedStateTest,
     ::testing::Combine(::testing::Values(Architecture::kTLinFormer,
                                          Architecture::kTConstFormer),
-                       ::testing::Values(DType::kF32, DType::kBF16)),
+                       ::testing::Values(DType::kF32, DType::kBF16),
+                       ::testing::Bool()),
     [](const auto& info) {
       return absl::StrCat(ArchitectureName(std::get<0>(info.param)), "_",
-                          DTypeName(std::get<1>(info.param)));
+                          DTypeName(std::get<1>(info.param)),
+                          std::get<2>(info.param) ? "_derived" : "");
     });
 
 }  // namespace

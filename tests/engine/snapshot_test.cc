@@ -129,7 +129,8 @@ TEST_F(SnapshotTest, EachFaultHasItsMessage) {
   ExpectFault(WithHeader(bytes, 64, int64_t{3}), kInvalid, "none such");
   ExpectFault(WithHeader(bytes, 64, int64_t{-8}), kInvalid, "none such");
   ExpectFault(WithHeader(bytes, 72, int64_t{9}), kInvalid, "none such");
-  ExpectFault(WithHeader(bytes, 80, ~uint64_t{0}), kInvalid, "none such");
+  ExpectFault(WithHeader(bytes, 80, ~uint64_t{0}),
+              absl::StatusCode::kFailedPrecondition, "--derived_history");
   Snapshot strange = Make(20, 18);
   strange.tokens[3] = 28;
   ExpectFault(Encode(strange), kInvalid, "token 3 is 28");

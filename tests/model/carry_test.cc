@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kLength = 1500;
 
 ModelConfig Config(int32_t blocks, int32_t history_window,
-                   int32_t generation_window) {
+                   int32_t generation_window, bool derived_history = false) {
   ModelConfig config;
   config.architecture = Architecture::kTLinFormer;
   config.vocab_size = 97;
@@ -27,6 +27,7 @@ ModelConfig Config(int32_t blocks, int32_t history_window,
   config.block_depth = 3;
   config.history_window = history_window;
   config.generation_window = generation_window;
+  config.derived_history = derived_history;
   return config;
 }
 
@@ -41,14 +42,15 @@ ModelOptions Options(int64_t max_context_tokens) {
 // W_oh and W_og: either the larger one, within a tile and beyond, and "auto".
 using Windows = std::pair<int32_t, int32_t>;
 
-class CarryTest
-    : public ::testing::TestWithParam<std::tuple<Windows, int32_t, DType>> {
+class CarryTest : public ::testing::TestWithParam<
+                      std::tuple<Windows, int32_t, DType, bool>> {
  protected:
   CarryTest()
       : window_(std::get<0>(GetParam()).second),
-        model_(MakeSeededModel(Config(std::get<1>(GetParam()),
-                                      std::get<0>(GetParam()).first, window_),
-                               3, Options(kLength), std::get<2>(GetParam()))),
+        model_(MakeSeededModel(
+            Config(std::get<1>(GetParam()), std::get<0>(GetParam()).first,
+                   window_, std::get<3>(GetParam())),
+            3, Options(kLength), std::get<2>(GetParam()))),
         tokens_(SeededTokens(5, kLength, 97)) {}
 
   absl::Span<const TokenId> Tokens(int64_t first, int64_t end) const {
@@ -102,12 +104,14 @@ INSTANTIATE_TEST_SUITE_P(
                                          Windows{40, 96}, Windows{300, 256},
                                          Windows{200, 280}, Windows{0, 64}),
                        ::testing::Values(1, 2),
-                       ::testing::Values(DType::kF32, DType::kBF16)),
+                       ::testing::Values(DType::kF32, DType::kBF16),
+                       ::testing::Bool()),
     [](const auto& info) {
       const Windows windows = std::get<0>(info.param);
       return absl::StrCat("History", windows.first, "Generation",
                           windows.second, "Blocks", std::get<1>(info.param),
-                          "_", DTypeName(std::get<2>(info.param)));
+                          "_", DTypeName(std::get<2>(info.param)),
+                          std::get<3>(info.param) ? "_derived" : "");
     });
 
 // Of the sync that the next token needs, after so many tokens.
@@ -130,9 +134,12 @@ TEST(CarriedWorkTest, OfOneBlockIsTheSameAtAnyLength) {
     ModelConfig config = Config(1, history, generation);
     // Units are millions.
     config.n_embd = 288;
-    const SyncWork at_2k = NextSync(config, 2048);
-    EXPECT_GT(at_2k.attention, 0);
-    EXPECT_EQ(NextSync(config, 8192), at_2k) << history << " " << generation;
+    for (const bool derived : {true, false}) {
+      config.derived_history = derived;
+      const SyncWork at_2k = NextSync(config, 2048);
+      EXPECT_GT(at_2k.attention, 0);
+      EXPECT_EQ(NextSync(config, 8192), at_2k) << history << " " << generation;
+    }
     // Of more blocks the others' attention grows.
     config.n_block = 2;
     EXPECT_GT(NextSync(config, 8192).total(),

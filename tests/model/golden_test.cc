@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/model/config.h"
@@ -39,13 +40,18 @@ double LogSumExp(const std::vector<float>& logits) {
   return most + std::log(sum);
 }
 
-class GoldenTest : public testing::TestWithParam<std::string> {
+// A golden's name; whether the first block's history is derived.
+using Golden = std::tuple<std::string, bool>;
+
+class GoldenTest : public testing::TestWithParam<Golden> {
  protected:
   void SetUp() override {
-    golden_ = ReadGolden(GetParam());
-    auto config = ParseModelConfig(golden_["config"].dump(), GetParam());
+    const auto& [name, derived] = GetParam();
+    golden_ = ReadGolden(name);
+    auto config = ParseModelConfig(golden_["config"].dump(), name);
     ASSERT_TRUE(config.ok()) << config.status();
     config_ = *config;
+    config_.derived_history = derived;
     for (const Json& golden_case : golden_["cases"]) {
       longest_ = std::max(longest_, golden_case["n"].get<int64_t>());
     }
@@ -159,17 +165,35 @@ TEST(GoldenFilesTest, HoldTheGeneratorsWeights) {
   }
 }
 
+std::string GoldenName(const testing::TestParamInfo<Golden>& info) {
+  std::string name =
+      std::get<0>(info.param) + (std::get<1>(info.param) ? "_derived" : "");
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+const auto kSmallWithWindows = testing::Values(
+    "tlin-2x4", "tconst-2x4", "tlin-3x3-uneven", "tconst-3x3-uneven",
+    "tlin-1x2", "tconst-1x2", "tlin-head36", "tconst-head36", "tlin-auto");
+
 INSTANTIATE_TEST_SUITE_P(Small, GoldenTest,
-                         testing::Values("tlin-2x4", "tconst-2x4",
-                                         "tlin-3x3-uneven", "tconst-3x3-uneven",
-                                         "tlin-1x2", "tconst-1x2",
-                                         "tlin-head36", "tconst-head36",
-                                         "tlin-auto", "transformer-4"));
+                         testing::Combine(kSmallWithWindows, testing::Bool()),
+                         GoldenName);
 INSTANTIATE_TEST_SUITE_P(Long, GoldenTest,
-                         testing::Values("tlin-long", "tconst-long"));
+                         testing::Combine(testing::Values("tlin-long",
+                                                          "tconst-long"),
+                                          testing::Bool()),
+                         GoldenName);
 INSTANTIATE_TEST_SUITE_P(Large, GoldenTest,
-                         testing::Values("tlin-41m", "tconst-41m",
-                                         "transformer-41m"));
+                         testing::Combine(testing::Values("tlin-41m",
+                                                          "tconst-41m"),
+                                          testing::Bool()),
+                         GoldenName);
+INSTANTIATE_TEST_SUITE_P(Transformer, GoldenTest,
+                         testing::Combine(testing::Values("transformer-4",
+                                                          "transformer-41m"),
+                                          testing::Values(false)),
+                         GoldenName);
 
 }  // namespace
 }  // namespace tlin

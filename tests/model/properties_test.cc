@@ -111,7 +111,9 @@ TEST_P(ModelPropertiesTest, ARowIsTheSameAloneAndAmong32Others) {
         continue;  // would have to sync first
       }
       plan.decode.push_back({slot, absl::MakeConstSpan(&tokens_[fed], 1),
-                             WindowRows::Logits::kLast});
+                             WindowRows::Logits::kLast,
+                             absl::MakeConstSpan(tokens_).first(
+                                 model->Extent(slot).history_tokens)});
     }
     if (config_.has_windows() &&
         model->Extent(7).window_tokens == config_.generation_window) {
@@ -124,6 +126,24 @@ TEST_P(ModelPropertiesTest, ARowIsTheSameAloneAndAmong32Others) {
       const auto row = logits.row(static_cast<int32_t>(i));
       EXPECT_EQ(std::vector<float>(row.begin(), row.end()), alone);
     }
+  }
+}
+
+TEST_P(ModelPropertiesTest, ADerivedHistoryHasTheBitsOfAStoredOne) {
+  if (!config_.has_windows()) return;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    ModelConfig config = config_;
+    config.derived_history = !config_.derived_history;
+    const auto model = MakeModel(dtype);
+    const auto other =
+        MakeSeededModel(config, GetParam(), SmallOptions(), dtype);
+    SequenceDriver sequence(model.get(), 0, length_);
+    SequenceDriver same(other.get(), 0, length_);
+    for (const TokenId& token : tokens_) {
+      const auto next = absl::MakeConstSpan(&token, 1);
+      ASSERT_EQ(sequence.Feed(next), same.Feed(next));
+    }
+    EXPECT_EQ(Uncached(other.get(), length_), Uncached(model.get(), length_));
   }
 }
 
@@ -208,6 +228,7 @@ TEST(ModelMemoryTest, NothingButTokenIdsGrowsWithATConstFormersHistory) {
 TEST(ModelMemoryTest, HistoryPagesAreReservedAndReturned) {
   ModelConfig config = RandomConfig(1);
   ASSERT_EQ(config.architecture, Architecture::kTLinFormer);
+  config.derived_history = false;
   ModelOptions options = SmallOptions();
   options.history_tokens = 1024;  // four pages
   const auto model = MakeSeededModel(config, 1, options);
@@ -219,6 +240,27 @@ TEST(ModelMemoryTest, HistoryPagesAreReservedAndReturned) {
   EXPECT_TRUE(model->CanOpen(512));
   model->Close(0);
   EXPECT_EQ(model->memory().history_used, 0);
+}
+
+TEST(ModelMemoryTest, OfADerivedHistoryTheFirstBlockIsNotStored) {
+  ModelConfig config = RandomConfig(1);
+  for (const int32_t blocks : {1, 3}) {
+    config.n_block = blocks;
+    config.derived_history = false;
+    const auto stored = MakeSeededModel(config, 1, SmallOptions());
+    config.derived_history = true;
+    const auto derived = MakeSeededModel(config, 1, SmallOptions());
+    EXPECT_EQ(stored->memory().vocabulary_table, 0);
+    EXPECT_EQ(derived->memory().vocabulary_table, VocabularyTableBytes(config));
+    EXPECT_EQ(derived->memory().history * blocks,
+              stored->memory().history * (blocks - 1));
+    const StateExtent extent = {10 * config.generation_window, 1};
+    EXPECT_EQ(stored->StateBytes(extent).value() -
+                  derived->StateBytes(extent).value(),
+              KvRowsBytes(extent.history_tokens, config.n_embd, DType::kF32));
+    // Of one block nothing is: a session has no pages, however long it gets.
+    EXPECT_EQ(derived->CouldEverOpen(int64_t{1} << 30), blocks == 1);
+  }
 }
 
 TEST(ModelMemoryTest, ASyncIsDroppedInTheMiddle) {

@@ -34,18 +34,33 @@ TEST(FlagsTest, SlotsAreAtMostTheSessionsWhereTheyAreNotGiven) {
 }
 
 TEST(FlagsTest, BothSpellingsAndSwitches) {
-  const auto flags = ParseFlags(
-      {"--model", "dir/name/", "--listen", "0.0.0.0:0", "--device=cuda:1",
-       "--dtype", "bf16", "--max_sessions=3", "--drain_seconds", "0.5",
-       "--target_step_ms=2.5", "--prefix_cache_bytes=0", "--log_requests=false",
-       "--stall_seconds=2", "--threads", "2", "--max_context_tokens=1000",
-       "--port_file=/tmp/p", "--model_name=m"});
+  const auto flags = ParseFlags({"--model",
+                                 "dir/name/",
+                                 "--listen",
+                                 "0.0.0.0:0",
+                                 "--device=cuda:1",
+                                 "--dtype",
+                                 "bf16",
+                                 "--max_sessions=3",
+                                 "--drain_seconds",
+                                 "0.5",
+                                 "--target_step_ms=2.5",
+                                 "--prefix_cache_bytes=0",
+                                 "--log_requests=false",
+                                 "--stall_seconds=2",
+                                 "--threads",
+                                 "2",
+                                 "--max_context_tokens=1000",
+                                 "--port_file=/tmp/p",
+                                 "--model_name=m",
+                                 "--derived_history=on"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->model, "dir/name/");
   EXPECT_EQ(flags->model_name, "m");
   EXPECT_EQ(flags->listen, "0.0.0.0:0");
   EXPECT_EQ(flags->device, "cuda:1");
   EXPECT_EQ(flags->dtype, "bf16");
+  EXPECT_EQ(flags->derived_history, "on");
   EXPECT_EQ(flags->max_sessions, 3);
   EXPECT_EQ(flags->max_context_tokens, 1000);
   EXPECT_EQ(flags->drain, absl::Milliseconds(500));
@@ -100,6 +115,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{{"--model=m", "--device=gpu"}, "auto, cpu or cuda:N"},
         BadCase{{"--model=m", "--device=cuda:x"}, "auto, cpu or cuda:N"},
         BadCase{{"--model=m", "--dtype=f16"}, "--dtype=f16: want auto, f32"},
+        BadCase{{"--model=m", "--derived_history=1"},
+                "--derived_history=1: want auto, on or off"},
         BadCase{{"--model=m", "--max_sessions=0"},
                 "--max_sessions=0: want a whole number from 1 to 1000000"},
         BadCase{{"--model=m", "--slots=4097"},

@@ -62,7 +62,7 @@ std::vector<std::vector<float>> SequenceDriver::Fill(
     tokens.remove_prefix(part.size());
     tokens_.insert(tokens_.end(), part.begin(), part.end());
     StepPlan plan;
-    plan.fill.push_back({slot_, part, wanted});
+    plan.fill.push_back({slot_, part, wanted, history()});
     LogitRows logits;
     TLIN_CHECK(model_->Run(plan, &logits).ok());
     for (int32_t i = 0; i < logits.rows; ++i) {
@@ -70,6 +70,11 @@ std::vector<std::vector<float>> SequenceDriver::Fill(
     }
   }
   return rows;
+}
+
+absl::Span<const TokenId> SequenceDriver::history() const {
+  return absl::MakeConstSpan(tokens_).first(
+      static_cast<size_t>(model_->Extent(slot_).history_tokens));
 }
 
 std::vector<std::byte> SequenceDriver::Save() {

@@ -49,6 +49,8 @@ class SequenceDriver {
             absl::Span<const std::byte> state);
 
   int64_t tokens() const { return static_cast<int64_t>(tokens_.size()); }
+  // Those before the window.
+  absl::Span<const TokenId> history() const;
 
  private:
   // Makes all of tokens_ so far history.

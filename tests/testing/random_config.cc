@@ -22,6 +22,7 @@ ModelConfig RandomConfig(uint32_t seed) {
     config.block_depth = in(2, 4);
     config.history_window = in(0, 4) == 0 ? 0 : in(1, 24);
     config.generation_window = in(1, 20);
+    config.derived_history = in(0, 2) == 0;
   } else {
     config.n_layer = in(1, 3);
   }

@@ -188,6 +188,40 @@ void ReferenceBackend::ProjectKv(const LayerWeights& layer, Rows x,
   }
 }
 
+void ReferenceBackend::ProjectUnrotated(const LayerWeights& layer, Rows x,
+                                        float* qkv) {
+  for (int32_t i = 0; i < x.rows; ++i) {
+    const std::vector<float> normed =
+        LayerNorm(*layer.norm1, x.data + int64_t{i} * shape_.n_embd);
+    for (const Linear* part : {layer.q.get(), layer.kv.get()}) {
+      const std::vector<float> row = Multiply(*part, normed);
+      qkv = std::copy(row.begin(), row.end(), qkv);
+      product_flops_ += Flops(*part);
+    }
+  }
+}
+
+void ReferenceBackend::LookUpQkv(const float* table,
+                                 absl::Span<const TokenId> ids,
+                                 absl::Span<const int32_t> positions, Rows q,
+                                 absl::Span<const KvRow> kv) {
+  const int64_t width = shape_.n_embd;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const float* const from = table + ids[i] * 3 * width;
+    if (q.data != nullptr) {
+      float* const to = q.data + static_cast<int64_t>(i) * width;
+      std::copy_n(from, width, to);
+      Rotate(positions[i], to);
+    }
+    if (!kv.empty()) {
+      float* const to =
+          reinterpret_cast<float*>(kv[i].data) + int64_t{kv[i].row} * 2 * width;
+      std::copy_n(from + width, 2 * width, to);
+      Rotate(positions[i], to);
+    }
+  }
+}
+
 void ReferenceBackend::Finish(const LayerWeights& layer, Rows attended,
                               Rows x) {
   TLIN_CHECK(x.rows <= shape_.max_rows && attended.rows == x.rows);
@@ -238,7 +272,7 @@ void ReferenceBackend::Meet(const float* q, const KvBlock& keys, int32_t rows,
   attention_flops_ += 4.0 * rows * shape_.n_embd;
 }
 
-void ReferenceBackend::AddPartial(const double* partial, float* out) const {
+void ReferenceBackend::AddResult(const double* partial, float* out) const {
   for (int32_t i = 0; i < shape_.n_embd; ++i) {
     out[i] += static_cast<float>(partial[2 * shape_.n_head + i] /
                                  partial[2 * (i / head_size()) + 1]);
@@ -270,9 +304,13 @@ void ReferenceBackend::AccumulateAttention(Rows q, const KvBlock& keys,
 
 void ReferenceBackend::FinishPartial(const std::byte* partial, Rows out) {
   std::fill_n(out.data, int64_t{out.rows} * shape_.n_embd, 0.0f);
+  AddPartial(partial, out);
+}
+
+void ReferenceBackend::AddPartial(const std::byte* partial, Rows out) {
   for (int32_t i = 0; i < out.rows; ++i) {
-    AddPartial(reinterpret_cast<const double*>(partial) + i * PartialSize(),
-               out.data + int64_t{i} * shape_.n_embd);
+    AddResult(reinterpret_cast<const double*>(partial) + i * PartialSize(),
+              out.data + int64_t{i} * shape_.n_embd);
   }
 }
 
@@ -320,7 +358,7 @@ void ReferenceBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
         visible -= rows;
       }
       TLIN_CHECK(visible == 0);
-      AddPartial(partial.data(), out.data + at);
+      AddResult(partial.data(), out.data + at);
       if (part.history.empty()) continue;
       reset();
       int32_t met = 0;
@@ -331,7 +369,7 @@ void ReferenceBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
                        part.carry, part.first_query + i);
         }
       }
-      AddPartial(partial.data(), out.data + at);
+      AddResult(partial.data(), out.data + at);
     }
   }
 }

@@ -43,6 +43,10 @@ class ReferenceBackend final : public Backend {
   void ProjectKv(const LayerWeights& layer, Rows x,
                  absl::Span<const int32_t> positions,
                  absl::Span<const KvRow> kv) override;
+  void ProjectUnrotated(const LayerWeights& layer, Rows x, float* qkv) override;
+  void LookUpQkv(const float* table, absl::Span<const TokenId> ids,
+                 absl::Span<const int32_t> positions, Rows q,
+                 absl::Span<const KvRow> kv) override;
   void Finish(const LayerWeights& layer, Rows attended, Rows x) override;
   void AttendWindow(Rows q, absl::Span<const WindowPart> parts,
                     Rows out) override;
@@ -52,6 +56,7 @@ class ReferenceBackend final : public Backend {
   void AccumulateAttention(Rows q, const KvBlock& keys,
                            std::byte* partial) override;
   void FinishPartial(const std::byte* partial, Rows out) override;
+  void AddPartial(const std::byte* partial, Rows out) override;
   void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
                    std::byte* partial) override;
   void StorePartial(const std::byte* partial, int32_t rows,
@@ -70,7 +75,7 @@ class ReferenceBackend final : public Backend {
   int64_t PartialSize() const { return shape_.n_embd + 2 * shape_.n_head; }
   // q and the keys are met; `partial` is of one query.
   void Meet(const float* q, const KvBlock& keys, int32_t rows, double* partial);
-  void AddPartial(const double* partial, float* out) const;
+  void AddResult(const double* partial, float* out) const;
   void Rotate(int32_t position, float* row) const;
 
   const BackendShape shape_;

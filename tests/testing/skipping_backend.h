@@ -56,6 +56,15 @@ class SkippingBackend final : public Backend {
                  absl::Span<const KvRow> kv) override {
     if (!skip_) backend_->ProjectKv(layer, x, positions, kv);
   }
+  void ProjectUnrotated(const LayerWeights& layer, Rows x,
+                        float* qkv) override {
+    if (!skip_) backend_->ProjectUnrotated(layer, x, qkv);
+  }
+  void LookUpQkv(const float* table, absl::Span<const TokenId> ids,
+                 absl::Span<const int32_t> positions, Rows q,
+                 absl::Span<const KvRow> kv) override {
+    if (!skip_) backend_->LookUpQkv(table, ids, positions, q, kv);
+  }
   void Finish(const LayerWeights& layer, Rows attended, Rows x) override {
     if (!skip_) backend_->Finish(layer, attended, x);
   }
@@ -78,6 +87,9 @@ class SkippingBackend final : public Backend {
   }
   void FinishPartial(const std::byte* partial, Rows out) override {
     if (!skip_) backend_->FinishPartial(partial, out);
+  }
+  void AddPartial(const std::byte* partial, Rows out) override {
+    if (!skip_) backend_->AddPartial(partial, out);
   }
   void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
                    std::byte* partial) override {

@@ -36,7 +36,7 @@ class CpuAttention {
   int64_t PartialBytes(int32_t rows) const;
   void ResetPartial(int32_t rows, std::byte* partial) const;
   void AccumulateAttention(Rows q, const KvBlock& keys, std::byte* partial);
-  void FinishPartial(const std::byte* partial, Rows out);
+  void FinishPartial(const std::byte* partial, bool add, Rows out);
   void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
                    std::byte* partial) const;
   void StorePartial(const std::byte* partial, int32_t rows,

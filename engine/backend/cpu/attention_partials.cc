@@ -23,11 +23,11 @@ void CpuAttention::ResetPartial(int32_t rows, std::byte* partial) const {
   }
 }
 
-void CpuAttention::FinishPartial(const std::byte* partial, Rows out) {
+void CpuAttention::FinishPartial(const std::byte* partial, bool add, Rows out) {
   for (int32_t head = 0; head < shape_.n_head; ++head) {
     const Cut cut = {nullptr, out.rows, head, /*heads=*/false};
     WriteOut(cut, PartialState(const_cast<std::byte*>(partial), out.rows, head),
-             /*add=*/false, out.data);
+             add, out.data);
   }
 }
 

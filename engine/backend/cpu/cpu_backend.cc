@@ -155,30 +155,56 @@ void CpuBackend::Embed(const Linear& table, absl::Span<const TokenId> ids,
   });
 }
 
-// q [rows, D] and kv [rows, 2D] lie side by side in a row of Wide, so that one
-// parallel loop makes both; a second one turns them and puts them in place.
-void CpuBackend::Project(const LayerWeights& layer, Rows x,
-                         absl::Span<const int32_t> positions, Rows q,
-                         absl::Span<const KvRow> kv) {
+void CpuBackend::Multiply3(const LayerWeights& layer, Rows x, bool q, bool kv,
+                           float* to) {
   TLIN_CHECK(x.rows <= shape_.max_rows);
-  TLIN_CHECK(static_cast<int64_t>(positions.size()) == x.rows);
   const int64_t cols = shape_.n_embd;
-  const int64_t width = 3 * cols;
   PrepareNormed(*layer.norm1, x, {});
   GemmOutput outputs[2];
   size_t count = 0;
-  if (q.data != nullptr) {
-    outputs[count++] = {&Packed(*layer.q), Wide(0, width), width};
-  }
-  if (!kv.empty()) {
-    outputs[count++] = {&Packed(*layer.kv), Wide(0, width) + cols, width};
-  }
+  if (q) outputs[count++] = {&Packed(*layer.q), to, 3 * cols};
+  if (kv) outputs[count++] = {&Packed(*layer.kv), to + cols, 3 * cols};
   Multiply(gemm_, Prepared(x.rows, cols), absl::MakeConstSpan(outputs, count),
            pool_);
-  ForRows(x.rows, [&](int64_t row, int worker) {
+}
+
+// One parallel loop makes q, k and v; a second one turns them and puts them in
+// place.
+void CpuBackend::Project(const LayerWeights& layer, Rows x,
+                         absl::Span<const int32_t> positions, Rows q,
+                         absl::Span<const KvRow> kv) {
+  TLIN_CHECK(static_cast<int64_t>(positions.size()) == x.rows);
+  const int64_t width = 3 * int64_t{shape_.n_embd};
+  Multiply3(layer, x, q.data != nullptr, !kv.empty(), Wide(0, width));
+  Rotate(
+      positions, [&](int64_t row) { return Wide(row, width); }, q, kv);
+}
+
+void CpuBackend::ProjectUnrotated(const LayerWeights& layer, Rows x,
+                                  float* qkv) {
+  Multiply3(layer, x, /*q=*/true, /*kv=*/true, qkv);
+}
+
+void CpuBackend::LookUpQkv(const float* table, absl::Span<const TokenId> ids,
+                           absl::Span<const int32_t> positions, Rows q,
+                           absl::Span<const KvRow> kv) {
+  TLIN_CHECK(ids.size() == positions.size());
+  TLIN_CHECK(q.data == nullptr || q.rows == static_cast<int64_t>(ids.size()));
+  TLIN_CHECK(kv.empty() || kv.size() == ids.size());
+  const int64_t width = 3 * int64_t{shape_.n_embd};
+  Rotate(
+      positions, [&](int64_t row) { return table + ids[row] * width; }, q, kv);
+}
+
+template <class QkvOf>
+void CpuBackend::Rotate(absl::Span<const int32_t> positions,
+                        const QkvOf& qkv_of, Rows q,
+                        absl::Span<const KvRow> kv) {
+  const int64_t cols = shape_.n_embd;
+  ForRows(static_cast<int64_t>(positions.size()), [&](int64_t row, int worker) {
     float* turn = WorkerRow(worker);
     float* key = turn + row_width_;
-    const float* projected = Wide(row, width);
+    const float* projected = qkv_of(row);
     rope_.MakeTurn(positions[row], turn);
     if (q.data != nullptr) {
       rope_.Rotate(projected, shape_.n_head, turn, q.data + row * cols);
@@ -257,7 +283,11 @@ void CpuBackend::AccumulateAttention(Rows q, const KvBlock& keys,
 }
 
 void CpuBackend::FinishPartial(const std::byte* partial, Rows out) {
-  attention_->FinishPartial(partial, out);
+  attention_->FinishPartial(partial, /*add=*/false, out);
+}
+
+void CpuBackend::AddPartial(const std::byte* partial, Rows out) {
+  attention_->FinishPartial(partial, /*add=*/true, out);
 }
 
 void CpuBackend::LoadPartial(const PartialRing& ring, int32_t first_query,

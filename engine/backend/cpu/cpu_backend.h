@@ -49,6 +49,10 @@ class CpuBackend final : public Backend {
   void ProjectKv(const LayerWeights& layer, Rows x,
                  absl::Span<const int32_t> positions,
                  absl::Span<const KvRow> kv) override;
+  void ProjectUnrotated(const LayerWeights& layer, Rows x, float* qkv) override;
+  void LookUpQkv(const float* table, absl::Span<const TokenId> ids,
+                 absl::Span<const int32_t> positions, Rows q,
+                 absl::Span<const KvRow> kv) override;
   void Finish(const LayerWeights& layer, Rows attended, Rows x) override;
   void AttendWindow(Rows q, absl::Span<const WindowPart> parts,
                     Rows out) override;
@@ -58,6 +62,7 @@ class CpuBackend final : public Backend {
   void AccumulateAttention(Rows q, const KvBlock& keys,
                            std::byte* partial) override;
   void FinishPartial(const std::byte* partial, Rows out) override;
+  void AddPartial(const std::byte* partial, Rows out) override;
   void LoadPartial(const PartialRing& ring, int32_t first_query, int32_t rows,
                    std::byte* partial) override;
   void StorePartial(const std::byte* partial, int32_t rows,
@@ -89,11 +94,17 @@ class CpuBackend final : public Backend {
   // row i.
   void PrepareNormed(const Norm& norm, Rows x,
                      absl::Span<const int32_t> indices);
-  // Projections of the prepared rows: Q, then K and V, as far as they are asked
-  // for (q.data and kv may be empty).
+  // Projections of x, as far as they are asked for: q and kv in a row of `to`
+  // side by side, f32 [rows, 3D].
+  void Multiply3(const LayerWeights& layer, Rows x, bool q, bool kv, float* to);
+  // The same, rotated and put in place (q.data and kv may be empty).
   void Project(const LayerWeights& layer, Rows x,
                absl::Span<const int32_t> positions, Rows q,
                absl::Span<const KvRow> kv);
+  // Rotates qkv_of(row), f32 [3D], and puts it in place.
+  template <class QkvOf>
+  void Rotate(absl::Span<const int32_t> positions, const QkvOf& qkv_of, Rows q,
+              absl::Span<const KvRow> kv);
 
   // Constant after construction.
   const BackendShape shape_;
