@@ -15,11 +15,11 @@ PROMPTS = ("The people of the United States", "né à Paris, 5 €")
 DEMOS = ("tlin-demo", "tconst-demo", "transformer-demo")
 
 
-def greedy_texts(model, *flags):
+def greedy_texts(model, derived_history="off"):
     """prompt -> what follows; past two windows of 128 tokens, so with syncs."""
-    with Tlind(MODELS / model, "--dtype=f32", *flags) as daemon:
+    with Tlind(MODELS / model, "--dtype=f32", f"--derived_history={derived_history}") as daemon:
         table = daemon.scrape()["tlin_memory_bytes", "pool=vocabulary_table"]
-        assert (table > 0) == ("--derived_history=on" in flags), table
+        assert (table > 0) == (derived_history == "on"), table
         texts = {}
         for prompt in PROMPTS:
             done = run("tlin", "generate", prompt, f"--address={daemon.address}",
@@ -40,7 +40,7 @@ class GreedyTest(unittest.TestCase):
         written = json.loads(TEXTS.read_text(encoding="utf-8"))
         for model in ("tlin-demo", "tconst-demo"):
             with self.subTest(model):
-                self.assertEqual(greedy_texts(model, "--derived_history=on"), written[model])
+                self.assertEqual(greedy_texts(model, "on"), written[model])
 
 
 if __name__ == "__main__":
