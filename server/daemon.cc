@@ -59,6 +59,17 @@ RpcServerOptions MakeRpcOptions(const Flags& flags) {
   return options;
 }
 
+// Sessions of one kind can go on from each other's states. Each kind is stored
+// by itself: no other's sessions can be used, or lost.
+std::string StateKind(const LoadedModel& loaded) {
+  const ModelInfo& info = loaded.model->info();
+  // A tlinformer's state then lacks the first block's history.
+  const bool derived = loaded.config.derived_history &&
+                       loaded.config.architecture == Architecture::kTLinFormer;
+  return absl::StrCat(info.fingerprint, "-", info.dtype,
+                      derived ? "-derived" : "");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags) {
@@ -103,11 +114,9 @@ absl::Status Daemon::Load() {
   served_.session_cache_bytes = memory.session_cache_bytes;
   served_.max_sessions = flags_.max_sessions;
   if (!flags_.session_dir.empty()) {
-    // Of each model by itself: no other's sessions can be used, or lost.
     TLIN_ASSIGN_OR_RETURN(session_store_,
                           DirectorySessionStore::Open(absl::StrCat(
-                              flags_.session_dir, "/", served_.info.fingerprint,
-                              "-", served_.info.dtype)));
+                              flags_.session_dir, "/", StateKind(loaded_))));
   }
   engine_ = Engine::Create(MakeEngineOptions(flags_), loaded_.model.get(),
                            loaded_.tokenizer.get(), loaded_.config.eos_token_id,

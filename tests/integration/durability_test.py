@@ -95,6 +95,21 @@ class DurabilityTest(unittest.TestCase):
         told = [line for line in daemon.log_lines() if "set aside" in line.get("message", "")]
         self.assertEqual(len(told), 2, daemon.stderr())
 
+    def test_states_with_and_without_the_first_blocks_history_are_kept_apart(self):
+        model = tiny_model.write(scratch_path("model"),
+                                 dict(tiny_model.TINY, architecture="tlinformer"))
+        listed = {}
+        for flag, session in (("off", "a"), ("on", "b"), ("off", None), ("on", None)):
+            daemon, stub, sessions = self.start(model, f"--derived_history={flag}")
+            if session is not None:
+                generate(stub, request(ids=range(1, 100), session_id=session))
+            listed[flag] = [found.session_id for found in sessions.ListSessions(
+                sessions_pb.ListSessionsRequest()).sessions]
+            self.assertNotIn("set aside", daemon.stderr())
+            daemon.terminate()
+            self.assertEqual(daemon.exit_code(), 0)
+        self.assertEqual(listed, {"off": ["a"], "on": ["b"]})
+
     def tokens_on_disk(self):
         """Of each session's file; a file is whole or the struct does not fit."""
         tokens = {}
