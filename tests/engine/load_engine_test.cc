@@ -153,6 +153,7 @@ TEST_F(LoadModelTest, FlagsAreNamed) {
 }
 
 TEST_F(LoadModelTest, AHistoryIsDerivedWhereItIsAskedFor) {
+  options_.derived_history = "off";
   EXPECT_EQ(LoadModel(options_)->model->memory().vocabulary_table, 0);
   options_.derived_history = "on";
   const auto loaded = LoadModel(options_);
@@ -192,7 +193,7 @@ TEST_F(LoadModelTest, MoreThanTheMemoryThatIsFreeIsRefused) {
   options_.free_memory_bytes = memory.session_cache;
   ExpectFault(absl::StatusCode::kResourceExhausted, "--slots",
               absl::StrCat("2 slots of ", memory.session_cache_bytes));
-  options_.free_memory_bytes += memory.weights;
+  options_.free_memory_bytes += memory.weights + memory.vocabulary_table;
   EXPECT_TRUE(LoadModel(options_).ok());
   ReplaceInConfig("architecture", "\"tlinformer\"");
   ExpectFault(absl::StatusCode::kResourceExhausted, "--history_tokens", "");

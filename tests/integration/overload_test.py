@@ -104,7 +104,9 @@ class OverloadTest(unittest.TestCase):
 
     def test_who_leaves_while_the_prompt_is_read_frees_the_slot(self):
         daemon = self.daemon("--target_step_ms=0.1")
-        streams = [self.start(daemon, LONG_PROMPT) for _ in range(2)]
+        # So long that nobody leaves too late.
+        prompt = random_tokens(1, 1_000_000, 64)
+        streams = [self.start(daemon, prompt, max_new_tokens=10) for _ in range(2)]
         for stream in streams:
             self.assertTrue(next(stream).HasField("started"))
             stream.cancel()
