@@ -102,7 +102,8 @@ class DurabilityTest(unittest.TestCase):
         for flag, session in (("off", "a"), ("on", "b"), ("off", None), ("on", None)):
             daemon, stub, sessions = self.start(model, f"--derived_history={flag}")
             if session is not None:
-                generate(stub, request(ids=range(1, 100), session_id=session))
+                sessions.CreateSession(sessions_pb.CreateSessionRequest(session_id=session))
+                generate(stub, request(ids=random_tokens(1, 100, 64), session_id=session))
             listed[flag] = [found.session_id for found in sessions.ListSessions(
                 sessions_pb.ListSessionsRequest()).sessions]
             self.assertNotIn("set aside", daemon.stderr())
