@@ -83,14 +83,17 @@ absl::Status ConverseCall::Open(const v1::ConverseOpen& open) {
     *template_.mutable_output() = open.output();
     template_.set_priority(open.priority());
   }
-  return model_->engine->WithSessions([self = self_, id](Sessions& sessions) {
-    self->OnBound(sessions.Bind(id));
-  });
+  return model_->engine->WithSessions(
+      [self = self_, id](Sessions& sessions) { self->Bind(id, sessions); });
 }
 
-void ConverseCall::OnBound(const absl::StatusOr<Sessions::Bound>& bound) {
+void ConverseCall::Bind(const std::string& id, Sessions& sessions) {
+  const absl::StatusOr<Sessions::Bound> bound = sessions.Bind(id);
   if (bound.ok()) {
     absl::MutexLock lock(&mutex_);
+    if (ended_) {  // the client left while `open` was read
+      return sessions.Unbind(id, bound->binding);
+    }
     binding_ = bound->binding;
     opened_ = bound->info;
   } else {
@@ -283,6 +286,8 @@ void ConverseCall::Pump() {
         break;
       }
       case Next::kFinish:
+        // Before the client can know, and bind it anew.
+        Unbind();
         Finish(ToGrpcStatus(next.status, ""));
         return;
     }
@@ -322,25 +327,30 @@ void ConverseCall::OnCancel() {
   Pump();
 }
 
-void ConverseCall::OnDone() {
+void ConverseCall::Unbind() {
   std::string session;
-  std::string id;
   uint64_t binding = 0;
-  absl::Status error;
   {
     absl::MutexLock lock(&mutex_);
     session = template_.session_id();
     binding = binding_;
+  }
+  if (binding == 0) return;
+  // Not while draining: then nobody else comes.
+  model_->engine
+      ->WithSessions([session, binding](Sessions& sessions) {
+        sessions.Unbind(session, binding);
+      })
+      .IgnoreError();
+}
+
+void ConverseCall::OnDone() {
+  std::string id;
+  absl::Status error;
+  {
+    absl::MutexLock lock(&mutex_);
     id = event_id_;
     error = error_;
-  }
-  if (binding != 0) {
-    // Not while draining: then nobody else comes.
-    model_->engine
-        ->WithSessions([session, binding](Sessions& sessions) {
-          sessions.Unbind(session, binding);
-        })
-        .IgnoreError();
   }
   if (!error.ok()) LogCall(services_, {"Converse", id, error, {}, {}});
   services_.calls->End();

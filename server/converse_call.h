@@ -68,13 +68,15 @@ class ConverseCall final
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Open(const v1::ConverseOpen& open) ABSL_LOCKS_EXCLUDED(mutex_);
   // Engine thread.
-  void OnBound(const absl::StatusOr<Sessions::Bound>& bound)
+  void Bind(const std::string& id, Sessions& sessions)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Interrupt() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BeginTurn(const v1::ConverseInput& input)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status`, once no turn runs.
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The session is free for others. Once, when nothing more will run on it.
+  void Unbind() ABSL_LOCKS_EXCLUDED(mutex_);
   // Does all that can be done now. Any thread.
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   Next TakeNext() ABSL_LOCKS_EXCLUDED(mutex_);
