@@ -171,7 +171,7 @@ TEST_P(OpsTest, WhatIsLookedUpHasTheBitsOfAProjection) {
     }
     const TestBlock projected = MakeBlock(layer, rows, rows, 0);
     const TestBlock looked_up = MakeBlock(layer, rows, rows, 9);
-    const auto places = [rows](const TestBlock& block) {
+    const auto places = [](const TestBlock& block) {
       std::vector<KvRow> kv;
       for (int32_t i = 0; i < rows; ++i) {
         kv.push_back({block.block.data, block.block.capacity, i});
