@@ -16,6 +16,10 @@ namespace tlin {
 // Rows of a tile of a sync and of a page of a growing history. Positions are
 // cut at its multiples.
 inline constexpr int32_t kTileRows = 256;
+// Those of the first `tokens` that lie in whole tiles.
+inline int64_t WholeTiles(int64_t tokens) {
+  return tokens / kTileRows * kTileRows;
+}
 
 // The constant part of a session, in bytes: a slot. `max_context_tokens`
 // matters to history_window "auto" alone.

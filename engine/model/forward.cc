@@ -113,7 +113,7 @@ void Model::AttendDerivedHistory(const WindowRows& part, int32_t first_row,
     const KvBlock tile = {tile_->data(), kTileRows, tile_rows};
     LookUpTile(part.history, position, tile);
     backend_->AccumulateAttention(queries, tile, partial);
-    if (position + kTileRows == slot.history_tokens / kTileRows * kTileRows) {
+    if (position + kTileRows == WholeTiles(slot.history_tokens)) {
       const int64_t first = slot.history_tokens + slot.window_tokens - rows;
       backend_->StorePartial(partial, rows, cache_->Carry(part.slot),
                              static_cast<int32_t>(first));

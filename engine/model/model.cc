@@ -123,8 +123,8 @@ absl::Status Model::AllocateWorkspace() {
   }
   const auto rows = static_cast<size_t>(shape.max_rows);
   tokens_.resize(rows);
-  tile_positions_.resize(kTileRows);
   positions_.resize(rows);
+  run_positions_.resize(rows);
   kv_rows_.resize(rows);
   window_parts_.resize(rows);
   window_blocks_.resize(rows);

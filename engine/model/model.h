@@ -121,9 +121,6 @@ class Model final : public ModelRunner {
   // The first block's keys and values of a tile, looked up.
   void LookUpTile(absl::Span<const TokenId> history, int64_t position,
                   const KvBlock& tile);
-  // Queries of the first compress layer.
-  void LookUpQueries(absl::Span<const TokenId> history, int64_t position,
-                     Rows q);
   void RunSlice(const SyncSlice& slice, const SyncPrices& prices);
   void RunSyncStep(Slot* slot, SlotId id);
   // Rows of block `block`'s input at `position`, recomputed from the tokens.
@@ -175,7 +172,7 @@ class Model final : public ModelRunner {
   std::unique_ptr<DeviceBuffer> history_partial_;
   std::vector<TokenId> tokens_;
   std::vector<int32_t> positions_;
-  std::vector<int32_t> tile_positions_;  // [kTileRows]
+  std::vector<int32_t> run_positions_;  // PositionsFrom's
   std::vector<KvRow> kv_rows_;
   std::vector<WindowPart> window_parts_;
   std::vector<KvBlock> window_blocks_;   // one a part

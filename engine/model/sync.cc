@@ -10,7 +10,7 @@
 namespace tlin {
 
 absl::Span<const int32_t> Model::PositionsFrom(int64_t position, int32_t rows) {
-  const auto positions = absl::MakeSpan(positions_).first(rows);
+  const auto positions = absl::MakeSpan(run_positions_).first(rows);
   std::iota(positions.begin(), positions.end(), static_cast<int32_t>(position));
   return positions;
 }
@@ -52,16 +52,13 @@ int64_t Model::CarriedTokens(const Slot& slot, int64_t history_tokens) const {
   }
   const int64_t first_query =
       history_tokens - config_.CompressedRows(history_tokens);
-  return slot.carried_from <= first_query
-             ? slot.history_tokens / kTileRows * kTileRows
-             : 0;
+  return slot.carried_from <= first_query ? WholeTiles(slot.history_tokens) : 0;
 }
 
 void Model::CarryPartials(const Slot& slot, SlotId id) {
   const SyncStep& step = slot.sync->step();
-  const int64_t whole = slot.history_tokens / kTileRows * kTileRows;
   if (config_.architecture != Architecture::kTLinFormer || step.block > 0 ||
-      step.position + step.rows != whole) {
+      step.position + step.rows != WholeTiles(slot.history_tokens)) {
     return;
   }
   backend_->StorePartial(sync_workspaces_[slot.sync_workspace].partial->data(),
@@ -71,30 +68,23 @@ void Model::CarryPartials(const Slot& slot, SlotId id) {
 
 void Model::LookUpTile(absl::Span<const TokenId> history, int64_t position,
                        const KvBlock& tile) {
-  const auto positions = absl::MakeSpan(tile_positions_).first(tile.rows);
-  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(position));
-  backend_->LookUpQkv(table(), history.subspan(position, tile.rows), positions,
-                      Rows(), RowsOfBlock(tile, tile.rows));
-}
-
-void Model::LookUpQueries(absl::Span<const TokenId> history, int64_t position,
-                          Rows q) {
-  backend_->LookUpQkv(table(), history.subspan(position, q.rows),
-                      PositionsFrom(position, q.rows), q, {});
+  backend_->LookUpQkv(table(), history.subspan(position, tile.rows),
+                      PositionsFrom(position, tile.rows), Rows(),
+                      RowsOfBlock(tile, tile.rows));
 }
 
 void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
                         int64_t position, Rows x) {
   const auto positions = PositionsFrom(position, x.rows);
-  backend_->Embed(*weights_.embedding,
-                  slot.sync_tokens.subspan(position, x.rows), x);
+  const auto tokens = slot.sync_tokens.subspan(position, x.rows);
+  backend_->Embed(*weights_.embedding, tokens, x);
   const Rows q = RowsOf(q_, x.rows);
   const Rows attended = RowsOf(attended_, x.rows);
   const int32_t restore = config_.block_depth - 1;
   for (int32_t before = 0; before < block; ++before) {
     // The restore layer's queries are the compress layer's.
     if (config_.derived_history && before == 0) {
-      LookUpQueries(slot.sync_tokens, position, q);
+      backend_->LookUpQkv(table(), tokens, positions, q, {});
     } else {
       backend_->ProjectQ(layer(before, 0), x, positions, q);
     }
@@ -135,11 +125,13 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
       z.data += offset;
       q.data += offset;
       ReadHistory(*slot, id, step.block, step.position, z);
+      const auto positions = PositionsFrom(step.position, step.rows);
       if (step.looked_up) {
-        LookUpQueries(slot->sync_tokens, step.position, q);
+        backend_->LookUpQkv(table(),
+                            slot->sync_tokens.subspan(step.position, step.rows),
+                            positions, q, {});
       } else {
-        backend_->ProjectQ(layer(step.block, 0), z,
-                           PositionsFrom(step.position, step.rows), q);
+        backend_->ProjectQ(layer(step.block, 0), z, positions, q);
       }
       if (step.position != first_query) return;
       if (step.block == 0 && slot->sync->carried_tokens() > 0) {
