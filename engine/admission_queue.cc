@@ -48,13 +48,16 @@ AdmissionQueue::Map::iterator AdmissionQueue::First(Predicate wanted) {
   return first;
 }
 
-std::unique_ptr<Sequence> AdmissionQueue::PopNext(Predicate fits) {
-  const auto first = First([](const Sequence&) { return true; });
+std::unique_ptr<Sequence> AdmissionQueue::PopNext(Predicate ready,
+                                                  Predicate fits) {
+  const auto first = First(ready);
   if (first == waiting_.end()) return nullptr;
   auto next = first;
   if (!fits(*first->second.sequence)) {
     if (first->second.overtaken >= kMaxOvertakes) return nullptr;
-    next = First(fits);
+    next = First([&](const Sequence& sequence) {
+      return ready(sequence) && fits(sequence);
+    });
     if (next == waiting_.end()) return nullptr;
     ++first->second.overtaken;
   }

@@ -35,8 +35,9 @@ class AdmissionQueue {
   void Push(std::unique_ptr<Sequence> sequence);
 
   // The next to admit, or null: nobody fits, or the first has been overtaken
-  // often enough. Its client holds a slot more from now on. O(waiting).
-  std::unique_ptr<Sequence> PopNext(Predicate fits);
+  // often enough. Who is not ready could not start in any slot, so nobody waits
+  // for it. Its client holds a slot more from now on. O(waiting).
+  std::unique_ptr<Sequence> PopNext(Predicate ready, Predicate fits);
   // One that was popped by PopNext has no slot any more.
   void SlotFreed(const Sequence& sequence);
   // The first in order, whether it fits or not; null when empty.

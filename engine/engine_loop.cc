@@ -171,11 +171,13 @@ void EngineLoop::EndOverdue(absl::Time now) {
 }
 
 void EngineLoop::Admit(absl::Time now) {
-  while (std::unique_ptr<Sequence> sequence =
-             queue_.PopNext([this](const Sequence& candidate) {
-               return sessions_.CanStart(candidate.session(),
-                                         candidate.max_tokens());
-             })) {
+  const auto ready = [](const Sequence& candidate) {
+    return candidate.session() == nullptr || !candidate.session()->loading;
+  };
+  const auto fits = [this](const Sequence& candidate) {
+    return sessions_.CanStart(candidate.session(), candidate.max_tokens());
+  };
+  while (std::unique_ptr<Sequence> sequence = queue_.PopNext(ready, fits)) {
     SessionKeeper::Start start =
         sessions_.StartSequence(sequence->session(), sequence->max_tokens());
     by_slot_[static_cast<size_t>(start.slot.id())] = sequence.get();

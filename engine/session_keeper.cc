@@ -123,7 +123,6 @@ void SessionKeeper::GiveBack(Session* session, std::vector<TokenId> tokens) {
 }
 
 bool SessionKeeper::CanStart(const Session* session, int64_t max_tokens) const {
-  if (session != nullptr && session->loading) return false;
   const bool has_slot = session != nullptr && KeepsSlot(*session);
   if (!has_slot && pool_.free() + kept_slots_ == 0) return false;
   if (model_->CanOpen(max_tokens)) return true;

@@ -66,7 +66,7 @@ class SessionKeeper final : public Sessions {
   void GiveBack(Session* session, std::vector<TokenId> tokens);
 
   // There is a slot for a sequence of so many tokens, or one that a session
-  // keeps. `session` is null for a request without.
+  // keeps. `session` is null for a request without; else it is not loading.
   bool CanStart(const Session* session, int64_t max_tokens) const;
   struct Start {
     SlotLease slot;
