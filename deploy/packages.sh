@@ -9,10 +9,11 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build ccache pkg-config
        libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev
-       libabsl-dev prometheus-cpp-dev libhwy-dev libxxhash-dev libssl-dev nlohmann-json3-dev)
+       libabsl-dev prometheus-cpp-dev libhwy-dev libxxhash-dev libssl-dev libhiredis-dev
+       nlohmann-json3-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev
       clang clang-tidy clang-format libclang-rt-dev
-      python3 python3-grpcio python3-protobuf xz-utils curl git)
+      python3 python3-grpcio python3-protobuf redis-server xz-utils curl git)
 arm64=(g++-aarch64-linux-gnu qemu-user-static)
 
 wanted=()

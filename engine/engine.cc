@@ -71,13 +71,16 @@ class ThreadedEngine final : public Engine {
     store_thread_ = std::make_unique<StoreThread>(
         store, model, clock,
         [this](ShelfResult result) { inbox_.Deliver(std::move(result)); });
-    loop_.UseShelf(store_thread_.get());
+    loop_.UseShelf(store_thread_.get(), store->shared() != nullptr);
   }
 
   ~ThreadedEngine() override { Stop(); }
 
   absl::Status Restore() override {
-    if (store_ == nullptr) return absl::OkStatus();
+    // What is shared is fetched when it is wanted.
+    if (store_ == nullptr || store_->shared() != nullptr) {
+      return absl::OkStatus();
+    }
     TLIN_ASSIGN_OR_RETURN(auto sessions,
                           ReadSessions(*model_, store_, logger_));
     for (auto& [id, head] : sessions) {
@@ -104,8 +107,9 @@ class ThreadedEngine final : public Engine {
   }
 
   absl::Status WithSessions(
+      const SessionScope& scope,
       absl::AnyInvocable<void(Sessions&)> command) override {
-    return inbox_.Post(std::move(command));
+    return inbox_.Post(std::move(command), scope);
   }
 
   std::string EncodeSnapshot(const Snapshot& snapshot) const override {
@@ -147,7 +151,7 @@ class ThreadedEngine final : public Engine {
   }
 
   bool WaitUntilStored(absl::Duration timeout) override {
-    return store_thread_ == nullptr || store_thread_->WaitUntilIdle(timeout);
+    return store_thread_ == nullptr || store_thread_->WaitUntilDone(timeout);
   }
 
   absl::Duration TimeSinceProgress() const override {

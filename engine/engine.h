@@ -55,6 +55,7 @@ class Engine {
   // OK: `command` will run once, on the engine's thread between two steps,
   // where it must not block. UNAVAILABLE: it never will (draining).
   virtual absl::Status WithSessions(
+      const SessionScope& scope,
       absl::AnyInvocable<void(Sessions& sessions)> command) = 0;
 
   // A snapshot as bytes of this model, and back: see session/snapshot.h for the

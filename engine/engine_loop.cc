@@ -7,13 +7,18 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/step_limits.h"
-#include "engine/validate_request.h"
 
 namespace tlin {
 namespace {
 
 // Weight of the newest request in the average time that a slot is held.
 constexpr int64_t kHoldSmoothing = 8;
+
+absl::Status LeaseOver(const Session& session) {
+  return absl::UnavailableError(
+      absl::StrCat("session ", session.id,
+                   ": its lease is over, another server may go on with it"));
+}
 
 }  // namespace
 
@@ -32,6 +37,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
       shape_(MakeFillShape(model->info())),
       sessions_(options.sessions, model, clock, logger),
       sharing_(options.prefix_cache_bytes, model, logger),
+      leases_(&sessions_, clock),
       by_slot_(static_cast<size_t>(model->info().slots), nullptr),
       planner_(options, model),
       committer_(model->info().vocab_size, listener) {
@@ -55,6 +61,7 @@ void EngineLoop::Step(Inbox::Mail* mail) {
     Commit(status, logits);
     if (status.ok()) planner_.AfterRun(plan_, clock_->Now() - begin);
   }
+  leases_.Tidy();
   TellState(clock_->Now());
   TellEnded();
 }
@@ -75,72 +82,10 @@ void EngineLoop::Plan() {
   BeginSyncs();
 }
 
-void EngineLoop::RunCommands(Inbox::Mail* mail) {
-  for (ShelfResult& result : mail->results) {
-    listener_->OnStoreOperation(result.operation, result.duration,
-                                result.snapshot.ok());
-    sessions_.OnShelfResult(std::move(result));
-  }
-  mail->results.clear();
-  for (Inbox::Command& command : mail->commands) command(sessions_);
-  mail->commands.clear();
-}
-
-void EngineLoop::Enqueue(Inbox::Mail* mail) {
-  for (Ticket& ticket : mail->tickets) EnqueueOne(std::move(ticket));
-  mail->tickets.clear();
-}
-
-void EngineLoop::EnqueueOne(Ticket ticket) {
-  Session* session = nullptr;
-  absl::Status refusal;
-  if (!ticket.request.session_id.empty()) {
-    absl::StatusOr<Session*> borrowed = sessions_.Borrow(ticket.request);
-    if (borrowed.ok()) {
-      session = *borrowed;
-    } else {
-      refusal = borrowed.status();
-    }
-  }
-  const int64_t before = session == nullptr ? 0 : session->token_count;
-  const int64_t max_tokens =
-      MaxTokensOf(ticket.request, before, model_->info().max_context_tokens);
-  Stopping stopping = ticket.request.stopping;
-  stopping.max_new_tokens = static_cast<int32_t>(
-      max_tokens - before - static_cast<int64_t>(ticket.request.prompt.size()));
-  auto sequence = std::make_unique<Sequence>(
-      std::move(ticket), shape_, max_tokens,
-      StopChecker(stopping, tokenizer_, eos_token_id_), session);
-  if (refusal.ok()) refusal = CheckDeadline(*sequence);
-  if (refusal.ok()) {
-    queue_.Push(std::move(sequence));
-  } else {
-    End(refusal, sequence.get());
-  }
-}
-
-absl::Status EngineLoop::CheckDeadline(const Sequence& sequence) const {
-  const absl::Duration left = sequence.request().deadline - clock_->Now();
-  // What a session has of it already, and what a score takes, is not known.
-  if (left == absl::InfiniteDuration() || sequence.session() != nullptr ||
-      sequence.scoring()) {
-    return absl::OkStatus();
-  }
-  const auto prompt = static_cast<int64_t>(sequence.tokens().size());
-  int64_t rows = prompt;
-  if (shape_.window > 0) rows = (prompt - 1) % shape_.window + 1;
-  const absl::Duration least = planner_.LeastTime(prompt - rows, rows);
-  if (least <= left || sharing_.MayHave(sequence, prompt - rows)) {
-    return absl::OkStatus();
-  }
-  return absl::DeadlineExceededError(absl::StrCat(
-      "the deadline is in ", absl::FormatDuration(left), ": reading ", prompt,
-      " tokens takes ", absl::FormatDuration(least), " at least"));
-}
-
 std::optional<Ending> EngineLoop::OverdueEnding(const Sequence& sequence,
                                                 absl::Time now) const {
   if (sequence.cancelled()) return absl::CancelledError("the caller has gone");
+  if (LeaseIsOver(sequence, now)) return LeaseOver(*sequence.session());
   if (sequence.wish() == CallerWish::kInterrupt) {
     return FinishReason::kInterrupted;
   }
@@ -241,7 +186,10 @@ void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
     ++cache_hits_;
   }
   std::optional<Ending> ending;
-  if (sequence->scoring()) {
+  if (LeaseIsOver(*sequence, now)) {
+    // Also where the process stood still while the rows were run.
+    ending = LeaseOver(*sequence->session());
+  } else if (sequence->scoring()) {
     ending =
         committer_.CommitScores(logits, first_row, position, count, sequence);
   } else if (sample) {
@@ -269,9 +217,12 @@ void EngineLoop::FailPlan(const absl::Status& status) {
   for (const auto& slice : plan_.sync) end(slice.slot);
 }
 
-void EngineLoop::End(const Ending& ending, Sequence* sequence,
+void EngineLoop::End(const Ending& wanted, Sequence* sequence,
                      bool run_failed) {
   const absl::Time now = clock_->Now();
+  const bool lost = LeaseIsOver(*sequence, now);
+  const Ending ending = lost ? Ending(LeaseOver(*sequence->session())) : wanted;
+  if (lost) sequence->session()->lease_until = absl::InfinitePast();
   if (sequence->holds_slot()) {
     const int64_t held = absl::ToInt64Nanoseconds(sequence->HeldAt(now));
     const int64_t average = average_hold_ns_.load(std::memory_order_relaxed);
@@ -331,11 +282,13 @@ void EngineLoop::ForgetEnded() {
 void EngineLoop::EndAll(Inbox::Mail* mail, const absl::Status& status) {
   RunCommands(mail);
   Enqueue(mail);
+  leases_.RefuseAll(status);
   for (const auto& sequence : active_) End(status, sequence.get());
   ForgetEnded();
   while (const std::unique_ptr<Sequence> sequence = queue_.PopFirst()) {
     End(status, sequence.get());
   }
+  leases_.Tidy();
   TellState(clock_->Now());
   TellEnded();
 }

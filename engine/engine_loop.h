@@ -23,6 +23,7 @@
 #include "engine/prefix_sharing.h"
 #include "engine/sequence.h"
 #include "engine/session_keeper.h"
+#include "engine/session_leases.h"
 #include "engine/slot_pool.h"
 #include "engine/step_plan.h"
 #include "engine/step_planner.h"
@@ -42,7 +43,10 @@ class EngineLoop {
              Inbox* inbox);
 
   // Before the first step: see SessionKeeper.
-  void UseShelf(SessionShelf* shelf) { sessions_.UseShelf(shelf); }
+  void UseShelf(SessionShelf* shelf, bool shared = false) {
+    sessions_.UseShelf(shelf, shared);
+    if (shared) leases_.UseShelf(shelf);
+  }
   absl::Status Restore(const std::string& id, SnapshotHead head) {
     return sessions_.Restore(id, std::move(head));
   }
@@ -69,7 +73,13 @@ class EngineLoop {
   void Plan();
   void RunCommands(Inbox::Mail* mail);
   void Enqueue(Inbox::Mail* mail);
-  void EnqueueOne(Ticket ticket);
+  // Once the lease of its session is there; `leased`: or why it is not.
+  void EnqueueOne(Ticket ticket, const absl::Status& leased);
+  // The lease of its session is over: it must say nothing more.
+  static bool LeaseIsOver(const Sequence& sequence, absl::Time now) {
+    return sequence.session() != nullptr &&
+           now >= sequence.session()->lease_until;
+  }
   void EndOverdue(absl::Time now);
   // DEADLINE_EXCEEDED where it cannot be met even if nobody else were here.
   absl::Status CheckDeadline(const Sequence& sequence) const;
@@ -109,6 +119,7 @@ class EngineLoop {
 
   SessionKeeper sessions_;  // outlives the sequences, which hold its slots
   PrefixSharing sharing_;
+  SessionLeases leases_;
   AdmissionQueue queue_;
   std::vector<std::unique_ptr<Sequence>> active_;  // hold a slot
   std::vector<Sequence*> by_slot_;                 // [slots]

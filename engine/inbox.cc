@@ -39,10 +39,10 @@ absl::Status Inbox::CheckOpen() const {
   return absl::UnavailableError("draining: no new requests are taken");
 }
 
-absl::Status Inbox::Post(Command command) {
+absl::Status Inbox::Post(Command command, SessionScope scope) {
   absl::MutexLock lock(&mutex_);
   TLIN_RETURN_IF_ERROR(CheckOpen());
-  arrived_.commands.push_back(std::move(command));
+  arrived_.commands.push_back({std::move(scope), std::move(command)});
   return absl::OkStatus();
 }
 

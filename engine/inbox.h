@@ -29,9 +29,14 @@ class Inbox {
   // Runs on the engine thread between two steps.
   using Command = absl::AnyInvocable<void(Sessions& sessions)>;
 
+  struct ScopedCommand {
+    SessionScope scope;
+    Command command;
+  };
+
   struct Mail {
     std::vector<Ticket> tickets;
-    std::vector<Command> commands;
+    std::vector<ScopedCommand> commands;
     std::vector<ShelfResult> results;
   };
 
@@ -45,7 +50,7 @@ class Inbox {
   // INVALID_ARGUMENT when a request of this id has not ended.
   absl::Status Submit(Request request, std::shared_ptr<TokenSink> sink);
   // OK: the command will run, once. UNAVAILABLE after BeginDrain or Stop.
-  absl::Status Post(Command command);
+  absl::Status Post(Command command, SessionScope scope = {});
   // Wakes the loop; also while draining.
   void Deliver(ShelfResult result);
   // Marks the request; unknown ids are ignored, and a cancelled one stays so.

@@ -36,12 +36,22 @@ void SessionKeeper::EraseOverdue() {
   };
   while (Session* const session = table_.FindOldest(free)) {
     if (session->last_used >= oldest) return;
-    Erase(session);
+    // What is shared may be in use elsewhere; the store itself lets it go.
+    if (shared_) {
+      Forget(session);
+    } else {
+      Erase(session);
+    }
   }
 }
 
 void SessionKeeper::Erase(Session* session) {
   if (shelf_ != nullptr) shelf_->Delete(session->id);
+  Forget(session);
+}
+
+void SessionKeeper::Forget(Session* session) {
+  StopLoading(session);
   CloseSlot(session);
   token_bytes_ -= TokenBytes(session->token_count);
   table_.Erase(session);
@@ -86,8 +96,7 @@ void SessionKeeper::Unbind(absl::string_view id, uint64_t binding) {
 
 absl::StatusOr<SessionInfo> SessionKeeper::Create(absl::string_view id) {
   EraseOverdue();
-  TLIN_ASSIGN_OR_RETURN(Session* const session,
-                        table_.Create(id, clock_->Now()));
+  TLIN_ASSIGN_OR_RETURN(Session* const session, Add(id, clock_->Now()));
   Changed(session);
   return Describe(*session);
 }
@@ -104,12 +113,14 @@ absl::Status SessionKeeper::Restore(const std::string& id, SnapshotHead head) {
 }
 
 absl::StatusOr<SessionInfo> SessionKeeper::Get(absl::string_view id) {
+  if (shared_) return GetSeen(id);
   TLIN_ASSIGN_OR_RETURN(const Session* const session, Find(id));
   return Describe(*session);
 }
 
-std::vector<SessionInfo> SessionKeeper::List() {
+absl::StatusOr<std::vector<SessionInfo>> SessionKeeper::List() {
   EraseOverdue();
+  if (shared_) return ListSeen();
   std::vector<SessionInfo> infos;
   infos.reserve(static_cast<size_t>(table_.size()));
   table_.ForEach(
@@ -126,7 +137,7 @@ absl::Status SessionKeeper::Delete(absl::string_view id) {
 absl::StatusOr<SessionInfo> SessionKeeper::Fork(absl::string_view from,
                                                 absl::string_view to) {
   TLIN_ASSIGN_OR_RETURN(Session* const origin, FindFree(from));
-  TLIN_ASSIGN_OR_RETURN(Session* const fork, table_.Create(to, clock_->Now()));
+  TLIN_ASSIGN_OR_RETURN(Session* const fork, Add(to, clock_->Now()));
   const absl::Status saved = Save(origin);
   if (!saved.ok()) {
     Erase(fork);
@@ -155,8 +166,7 @@ absl::StatusOr<Snapshot> SessionKeeper::Export(absl::string_view id) {
 absl::StatusOr<SessionInfo> SessionKeeper::Import(absl::string_view id,
                                                   Snapshot snapshot) {
   EraseOverdue();
-  TLIN_ASSIGN_OR_RETURN(Session* const session,
-                        table_.Create(id, clock_->Now()));
+  TLIN_ASSIGN_OR_RETURN(Session* const session, Add(id, clock_->Now()));
   SetTokens(session, std::move(snapshot.tokens));
   session->created = FromWall(snapshot.created);
   if (snapshot.state != nullptr) {

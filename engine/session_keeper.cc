@@ -61,6 +61,11 @@ void SessionKeeper::OnShelfResult(ShelfResult result) {
   } else if (result.operation == ShelfResult::Operation::kPut) {
     if (status.ok() && result.version == session->version) {
       session->stored_version = result.version;
+      session->stored_as = std::move(result.stored_as);
+    } else if (absl::IsAborted(status)) {
+      // Another process has gone on with it.
+      session->lease_until = absl::InfinitePast();
+      if (!session->busy) Forget(session);
     }
   } else if (result.operation == ShelfResult::Operation::kGet &&
              session->loading) {
@@ -196,7 +201,11 @@ void SessionKeeper::EndSequence(Session* session, SlotLease slot,
     session->slot.reset();
   }
   BecomeFree(session, std::move(tokens));
-  Changed(session);
+  if (session->lease_until == absl::InfinitePast()) {
+    Forget(session);
+  } else {
+    Changed(session);
+  }
 }
 
 absl::Status SessionKeeper::Save(Session* session) {

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,14 +41,18 @@ class SessionKeeper final : public Sessions {
                 Logger* logger);
 
   // Before any session is there. Outlives the keeper; null: nothing is stored.
-  void UseShelf(SessionShelf* shelf) { shelf_ = shelf; }
+  // `shared`: with other processes, see SessionLeases.
+  void UseShelf(SessionShelf* shelf, bool shared = false) {
+    shelf_ = shelf;
+    shared_ = shared;
+  }
   // Before the loop runs: a session that the shelf has. Errors of Create.
   absl::Status Restore(const std::string& id, SnapshotHead head);
   void OnShelfResult(ShelfResult result);
 
   absl::StatusOr<SessionInfo> Create(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Get(absl::string_view id) override;
-  std::vector<SessionInfo> List() override;
+  absl::StatusOr<std::vector<SessionInfo>> List() override;
   absl::Status Delete(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Fork(absl::string_view from,
                                    absl::string_view to) override;
@@ -55,6 +61,24 @@ class SessionKeeper final : public Sessions {
   absl::StatusOr<Snapshot> Export(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Import(absl::string_view id,
                                      Snapshot snapshot) override;
+
+  // --- For the leases of a shared store.
+
+  // The version there that is here with its state, or empty.
+  std::string KnownVersion(absl::string_view id);
+  // The session is leased, and is what `acquired` says: nothing where the store
+  // has none. One that a request runs on stays as it is.
+  absl::Status Install(const ShelfResult& acquired);
+  // Until then, see Session. Where there is none of this id, nothing happens.
+  void SetLease(absl::string_view id, absl::Time until);
+  // A request runs on it, or a conversation has it.
+  bool InUse(absl::string_view id);
+  // Forgets what is here; the store keeps what it has. Not while it is busy.
+  void Drop(absl::string_view id);
+  // What the store has, for Get and List until the next time.
+  void SetSeen(std::vector<std::pair<std::string, SnapshotSummary>> seen) {
+    seen_ = std::move(seen);
+  }
 
   // --- For the loop.
 
@@ -103,8 +127,15 @@ class SessionKeeper final : public Sessions {
   absl::StatusOr<Session*> Find(absl::string_view id);
   // Neither busy nor bound, but by `binding`.
   absl::StatusOr<Session*> FindFree(absl::string_view id, uint64_t binding = 0);
+  // A new session. Errors of Create.
+  absl::StatusOr<Session*> Add(absl::string_view id, absl::Time now);
   // After the session's last use.
   void Erase(Session* session);
+  // The same, and the store keeps it.
+  void Forget(Session* session);
+  // Get and List of what the store was seen to have.
+  absl::StatusOr<SessionInfo> GetSeen(absl::string_view id);
+  std::vector<SessionInfo> ListSeen();
   // Of a session that is not busy, and has none yet.
   void SetTokens(Session* session, std::vector<TokenId> tokens);
   void BecomeFree(Session* session, std::vector<TokenId> tokens);
@@ -145,6 +176,7 @@ class SessionKeeper final : public Sessions {
   const std::shared_ptr<std::atomic<int64_t>> state_bytes_;
 
   SessionShelf* shelf_ = nullptr;
+  bool shared_ = false;
 
   SlotPool pool_;  // outlives the leases
   SessionTable table_;
@@ -156,6 +188,7 @@ class SessionKeeper final : public Sessions {
   int64_t busy_ = 0;
   int64_t idle_ = 0;  // not busy, and keep a slot
   int64_t token_bytes_ = 0;
+  std::vector<std::pair<std::string, SnapshotSummary>> seen_;
 };
 
 }  // namespace tlin

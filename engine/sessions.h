@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,6 +33,18 @@ struct SessionInfo {
   absl::Time last_used;
 };
 
+// What a command is about: where several processes share the sessions these are
+// leased or looked at before it runs, and others are not to be touched.
+struct SessionScope {
+  enum class Kind {
+    kNone,
+    kLease,  // `ids` may be changed, or read as a whole
+    kLook,   // Get of the one in `ids`; or List, without any
+  };
+  Kind kind = Kind::kNone;
+  std::vector<std::string> ids;
+};
+
 // Engine thread only; nothing blocks. Messages of errors name the session.
 class Sessions {
  public:
@@ -42,7 +55,7 @@ class Sessions {
   // NOT_FOUND, here and below.
   virtual absl::StatusOr<SessionInfo> Get(absl::string_view id) = 0;
   // The least recently used first.
-  virtual std::vector<SessionInfo> List() = 0;
+  virtual absl::StatusOr<std::vector<SessionInfo>> List() = 0;
   // FAILED_PRECONDITION while it is active or bound, here and below.
   virtual absl::Status Delete(absl::string_view id) = 0;
   // A new session `to` that is what `from` is now: the tokens are copied, the
@@ -63,6 +76,36 @@ class Sessions {
   // A new session. Errors of Create.
   virtual absl::StatusOr<SessionInfo> Import(absl::string_view id,
                                              Snapshot snapshot) = 0;
+};
+
+// Every answer is one status: the sessions cannot be had.
+class RefusedSessions final : public Sessions {
+ public:
+  explicit RefusedSessions(absl::Status status) : status_(std::move(status)) {}
+
+  absl::StatusOr<SessionInfo> Create(absl::string_view) override {
+    return status_;
+  }
+  absl::StatusOr<SessionInfo> Get(absl::string_view) override {
+    return status_;
+  }
+  absl::StatusOr<std::vector<SessionInfo>> List() override { return status_; }
+  absl::Status Delete(absl::string_view) override { return status_; }
+  absl::StatusOr<SessionInfo> Fork(absl::string_view,
+                                   absl::string_view) override {
+    return status_;
+  }
+  absl::StatusOr<Bound> Bind(absl::string_view) override { return status_; }
+  void Unbind(absl::string_view, uint64_t) override {}
+  absl::StatusOr<Snapshot> Export(absl::string_view) override {
+    return status_;
+  }
+  absl::StatusOr<SessionInfo> Import(absl::string_view, Snapshot) override {
+    return status_;
+  }
+
+ private:
+  const absl::Status status_;
 };
 
 }  // namespace tlin

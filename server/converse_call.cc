@@ -84,6 +84,7 @@ absl::Status ConverseCall::Open(const v1::ConverseOpen& open) {
     template_.set_priority(open.priority());
   }
   return model_->engine->WithSessions(
+      {SessionScope::Kind::kLease, {id}},
       [self = self_, id](Sessions& sessions) { self->Bind(id, sessions); });
 }
 
@@ -338,9 +339,10 @@ void ConverseCall::Unbind() {
   if (binding == 0) return;
   // Not while draining: then nobody else comes.
   model_->engine
-      ->WithSessions([session, binding](Sessions& sessions) {
-        sessions.Unbind(session, binding);
-      })
+      ->WithSessions({},
+                     [session, binding](Sessions& sessions) {
+                       sessions.Unbind(session, binding);
+                     })
       .IgnoreError();
 }
 

@@ -6,8 +6,8 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/session/directory_session_store.h"
 #include "server/library_logs.h"
+#include "server/open_session_store.h"
 #include "server/port_file.h"
 #include "server/version.h"
 
@@ -59,17 +59,6 @@ RpcServerOptions MakeRpcOptions(const Flags& flags) {
   return options;
 }
 
-// Sessions of one kind can go on from each other's states. Each kind is stored
-// by itself: no other's sessions can be used, or lost.
-std::string StateKind(const LoadedModel& loaded) {
-  const ModelInfo& info = loaded.model->info();
-  // A tlinformer's state then lacks the first block's history.
-  const bool derived = loaded.config.derived_history &&
-                       loaded.config.architecture == Architecture::kTLinFormer;
-  return absl::StrCat(info.fingerprint, "-", info.dtype,
-                      derived ? "-derived" : "");
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags) {
@@ -113,11 +102,8 @@ absl::Status Daemon::Load() {
   const ModelMemory memory = loaded_.model->memory();
   served_.session_cache_bytes = memory.session_cache_bytes;
   served_.max_sessions = flags_.max_sessions;
-  if (!flags_.session_dir.empty()) {
-    TLIN_ASSIGN_OR_RETURN(session_store_,
-                          DirectorySessionStore::Open(absl::StrCat(
-                              flags_.session_dir, "/", StateKind(loaded_))));
-  }
+  TLIN_ASSIGN_OR_RETURN(session_store_,
+                        OpenSessionStore(flags_, loaded_, &clock_));
   engine_ = Engine::Create(MakeEngineOptions(flags_), loaded_.model.get(),
                            loaded_.tokenizer.get(), loaded_.config.eos_token_id,
                            &listener_, &clock_, &logger_, session_store_.get());

@@ -151,6 +151,14 @@ constexpr Spec kSpecs[] = {
     {"session_dir", "DIR",
      "sessions are stored there and outlive the process (none)",
      SetText<&Flags::session_dir>},
+    {"session_redis", "URL",
+     "sessions are kept there, shared with other servers: "
+     "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] (none)",
+     SetText<&Flags::session_redis>},
+    {"session_lease_seconds", "S",
+     "with --session_redis: how long another server waits for a session of one "
+     "that has died (10)",
+     SetSeconds<&Flags::session_lease, 500, 3600>},
     {"session_ttl_seconds", "S",
      "until a session that nobody uses is deleted (86400)",
      SetSeconds<&Flags::session_ttl, 1, 366 * 86400>},
@@ -257,6 +265,9 @@ absl::StatusOr<Flags> ParseFlags(absl::Span<const std::string> args) {
   if (flags.help || flags.version) return flags;
   if (flags.model.empty() && faults.empty()) {
     faults.push_back("--model: a model directory is required; see --help");
+  }
+  if (!flags.session_dir.empty() && !flags.session_redis.empty()) {
+    faults.push_back("--session_dir, --session_redis: want one of them");
   }
   if (!faults.empty()) {
     return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));

@@ -34,7 +34,9 @@ struct Flags {
   int64_t session_memory_bytes = int64_t{1} << 30;  // of states beside slots
   int64_t prefix_cache_bytes = int64_t{256} << 20;
   absl::Duration session_ttl = absl::Hours(24);  // without use
-  std::string session_dir;  // empty: sessions end with the process
+  std::string session_dir;                       // empty: none
+  std::string session_redis;  // empty: none; neither: they end with the process
+  absl::Duration session_lease = absl::Seconds(10);
 
   // Limits.
   int32_t max_queued_requests = 256;

@@ -27,7 +27,8 @@ const Buckets& RowBuckets() {
 }
 
 // In the order of ShelfResult::Operation.
-constexpr const char* kStoreOperations[] = {"put", "get", "delete"};
+constexpr const char* kStoreOperations[] = {
+    "put", "get", "delete", "acquire", "renew", "release", "look"};
 
 }  // namespace
 

@@ -81,8 +81,8 @@ class PrometheusListener final : public EngineListener {
   prometheus::Counter* cache_misses_;
 
   // [ShelfResult::Operation]
-  std::array<prometheus::Histogram*, 3> store_seconds_;
-  std::array<prometheus::Counter*, 3> store_errors_;
+  std::array<prometheus::Histogram*, 7> store_seconds_;
+  std::array<prometheus::Counter*, 7> store_errors_;
 
   std::atomic<bool> draining_{false};
 

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/base/status_macros.h"
 #include "server/request_codec.h"
@@ -19,16 +20,22 @@ absl::StatusOr<v1::Session> Encode(const absl::StatusOr<SessionInfo>& info) {
 }
 
 template <class RequestT>
+SessionScope LeaseOf(const RequestT& message) {
+  return {SessionScope::Kind::kLease, {message.session_id()}};
+}
+
+template <class RequestT>
 absl::Status NoCheck(RequestT*) {
   return absl::OkStatus();
 }
 
 }  // namespace
 
-template <class RequestT, class Check, class Answer>
+template <class RequestT, class Check, class Scope, class Answer>
 grpc::ServerUnaryReactor* SessionService::Ask(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
-    grpc::ByteBuffer* response, const Check& check, Answer answer) {
+    grpc::ByteBuffer* response, const Check& check, const Scope& scope,
+    Answer answer) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const ServedModel* const model = model_;
   // Lets a drain wait until the client was told.
@@ -46,13 +53,14 @@ grpc::ServerUnaryReactor* SessionService::Ask(
   if (status.ok()) status = CheckModel(message.model(), *model);
   if (status.ok()) status = check(&message);
   if (status.ok()) {
-    status = model->engine->WithSessions([message = std::move(message),
-                                          answer = std::move(answer), finish,
-                                          response](Sessions& sessions) {
-      const auto answered = answer(message, sessions);
-      if (answered.ok()) *response = SerializeMessage(*answered);
-      finish(answered.status());
-    });
+    const SessionScope wanted = scope(message);
+    status = model->engine->WithSessions(
+        wanted, [message = std::move(message), answer = std::move(answer),
+                 finish, response](Sessions& sessions) {
+          const auto answered = answer(message, sessions);
+          if (answered.ok()) *response = SerializeMessage(*answered);
+          finish(answered.status());
+        });
   }
   if (!status.ok()) finish(status);
   return reactor;
@@ -67,6 +75,7 @@ grpc::ServerUnaryReactor* SessionService::CreateSession(
         return ChooseSessionId("session_id", services_.ids,
                                message->mutable_session_id());
       },
+      LeaseOf<v1::CreateSessionRequest>,
       [](const v1::CreateSessionRequest& message, Sessions& sessions) {
         return Encode(sessions.Create(message.session_id()));
       });
@@ -77,6 +86,9 @@ grpc::ServerUnaryReactor* SessionService::GetSession(
     grpc::ByteBuffer* response) {
   return Ask<v1::GetSessionRequest>(
       context, *request, response, NoCheck<v1::GetSessionRequest>,
+      [](const v1::GetSessionRequest& message) {
+        return SessionScope{SessionScope::Kind::kLook, {message.session_id()}};
+      },
       [](const v1::GetSessionRequest& message, Sessions& sessions) {
         return Encode(sessions.Get(message.session_id()));
       });
@@ -87,10 +99,15 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(
     grpc::ByteBuffer* response) {
   return Ask<v1::ListSessionsRequest>(
       context, *request, response, NoCheck<v1::ListSessionsRequest>,
+      [](const v1::ListSessionsRequest&) {
+        return SessionScope{SessionScope::Kind::kLook, {}};
+      },
       [](const v1::ListSessionsRequest&,
          Sessions& sessions) -> absl::StatusOr<v1::ListSessionsResponse> {
+        TLIN_ASSIGN_OR_RETURN(const std::vector<SessionInfo> infos,
+                              sessions.List());
         v1::ListSessionsResponse list;
-        for (const SessionInfo& info : sessions.List()) {
+        for (const SessionInfo& info : infos) {
           *list.add_sessions() = EncodeSession(info);
         }
         return list;
@@ -102,6 +119,7 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(
     grpc::ByteBuffer* response) {
   return Ask<v1::DeleteSessionRequest>(
       context, *request, response, NoCheck<v1::DeleteSessionRequest>,
+      LeaseOf<v1::DeleteSessionRequest>,
       [](const v1::DeleteSessionRequest& message,
          Sessions& sessions) -> absl::StatusOr<v1::DeleteSessionResponse> {
         TLIN_RETURN_IF_ERROR(sessions.Delete(message.session_id()));
@@ -117,6 +135,10 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(
       [this](v1::ForkSessionRequest* message) {
         return ChooseSessionId("new_session_id", services_.ids,
                                message->mutable_new_session_id());
+      },
+      [](const v1::ForkSessionRequest& message) {
+        return SessionScope{SessionScope::Kind::kLease,
+                            {message.session_id(), message.new_session_id()}};
       },
       [](const v1::ForkSessionRequest& message, Sessions& sessions) {
         return Encode(

@@ -50,13 +50,13 @@ class SessionService final : public RawSessionService {
       grpc::ByteBuffer* response) override;
 
  private:
-  // Parses `request`, has `check` look at it here, and `answer` answer it on
-  // the engine's thread.
-  template <class RequestT, class Check, class Answer>
+  // Parses `request`, has `check` look at it here, `scope` say what it is
+  // about, and `answer` answer it on the engine's thread.
+  template <class RequestT, class Check, class Scope, class Answer>
   grpc::ServerUnaryReactor* Ask(grpc::CallbackServerContext* context,
                                 const grpc::ByteBuffer& request,
                                 grpc::ByteBuffer* response, const Check& check,
-                                Answer answer);
+                                const Scope& scope, Answer answer);
 
   // Constant after construction.
   const CallServices services_;

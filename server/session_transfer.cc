@@ -36,6 +36,7 @@ absl::Status ExportCall::Ask(const grpc::ByteBuffer& request) {
       ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_RETURN_IF_ERROR(CheckModel(message.model(), *model_));
   return model_->engine->WithSessions(
+      {SessionScope::Kind::kLease, {message.session_id()}},
       [this, id = message.session_id()](Sessions& sessions) {
         OnSnapshot(sessions.Export(id));
       });
@@ -121,6 +122,7 @@ absl::Status ImportCall::Import() {
   bytes_.clear();
   bytes_.shrink_to_fit();
   return model_->engine->WithSessions(
+      {SessionScope::Kind::kLease, {id_}},
       [this, snapshot = std::move(snapshot)](Sessions& sessions) mutable {
         const auto info = sessions.Import(id_, std::move(snapshot));
         if (info.ok()) *response_ = SerializeMessage(EncodeSession(*info));

@@ -48,7 +48,12 @@ struct Session {
   bool loading = false;  // the state is on its way from the shelf
   bool busy = false;     // a request waits or runs on it
   uint64_t binding = 0;  // of the conversation that has it; 0: none
-  absl::Time created;    // by the engine's Clock
+  // Of a shared store: the version there that this is, or was before the
+  // request that runs; and until when others surely leave it alone, while it is
+  // leased. InfinitePast: they did not, so what is here is void.
+  std::string stored_as;
+  absl::Time lease_until = absl::InfiniteFuture();
+  absl::Time created;  // by the engine's Clock
   absl::Time last_used;
 };
 

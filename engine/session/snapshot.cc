@@ -203,6 +203,12 @@ int64_t SnapshotBytes(int64_t tokens, int64_t state_bytes) {
          state_bytes + 2 * static_cast<int64_t>(sizeof(uint64_t));
 }
 
+std::string SnapshotVersion(absl::string_view bytes) {
+  Fingerprint fingerprint;
+  fingerprint.Add(bytes.data(), bytes.size());
+  return fingerprint.Hex();
+}
+
 std::string EncodeSnapshot(const Snapshot& snapshot, const ModelInfo& model) {
   static const SavedState kNoState;
   const SavedState& state =
@@ -252,6 +258,14 @@ absl::StatusOr<SnapshotHead> DecodeSnapshotHead(absl::string_view bytes,
   head.created = absl::FromUnixNanos(header.created_ns);
   head.last_used = absl::FromUnixNanos(header.last_used_ns);
   return head;
+}
+
+absl::StatusOr<SnapshotSummary> DecodeSnapshotSummary(
+    absl::string_view bytes, absl::string_view name, const ModelRunner& model) {
+  TLIN_ASSIGN_OR_RETURN(const Header header, CheckedHeader(bytes, name, model));
+  return SnapshotSummary{static_cast<int64_t>(header.tokens),
+                         absl::FromUnixNanos(header.created_ns),
+                         absl::FromUnixNanos(header.last_used_ns)};
 }
 
 absl::StatusOr<Snapshot> DecodeSnapshot(absl::string_view bytes,

@@ -47,6 +47,9 @@ struct Snapshot {
 
 inline constexpr int64_t kSnapshotHeaderBytes = 112;
 
+// Names what a snapshot's bytes are: the same bytes, the same version.
+std::string SnapshotVersion(absl::string_view bytes);
+
 // Its size in bytes, a closed form.
 int64_t SnapshotBytes(int64_t tokens, int64_t state_bytes);
 
@@ -78,6 +81,16 @@ absl::StatusOr<int64_t> SnapshotHeadBytes(absl::string_view bytes,
 absl::StatusOr<SnapshotHead> DecodeSnapshotHead(absl::string_view bytes,
                                                 absl::string_view name,
                                                 const ModelRunner& model);
+
+// What stands in the first kSnapshotHeaderBytes. Errors as above.
+struct SnapshotSummary {
+  int64_t tokens = 0;
+  absl::Time created;
+  absl::Time last_used;
+};
+absl::StatusOr<SnapshotSummary> DecodeSnapshotSummary(absl::string_view bytes,
+                                                      absl::string_view name,
+                                                      const ModelRunner& model);
 
 }  // namespace tlin
 

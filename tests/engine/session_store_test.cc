@@ -155,7 +155,7 @@ TEST(SessionStoreTest, WhatIsNotUsedInTimeLeavesTheStore) {
   life.Create("a");
   life.Settle();
   life.harness.clock.Advance(absl::Minutes(11));
-  EXPECT_THAT(life.harness.Ask([](Sessions& s) { return s.List(); }),
+  EXPECT_THAT(life.harness.Ask([](Sessions& s) { return s.List().value(); }),
               IsEmpty());
   life.Settle();
   EXPECT_THAT(store.snapshots(), IsEmpty());
@@ -270,7 +270,7 @@ TEST(SessionStoreTest, WhatIsDamagedIsSetAsideAtTheStart) {
   store.Set("d", "");
   Life life(&store);
   EXPECT_THAT(store.set_aside(), ElementsAre("b", "d"));
-  EXPECT_THAT(life.harness.Ask([](Sessions& s) { return s.List(); }),
+  EXPECT_THAT(life.harness.Ask([](Sessions& s) { return s.List().value(); }),
               SizeIs(2));
 }
 
@@ -286,7 +286,8 @@ TEST(SessionStoreTest, TheOrderOfUseOutlivesTheEngine) {
     life.Settle();
   }
   Life life(&store);
-  const auto list = life.harness.Ask([](Sessions& s) { return s.List(); });
+  const auto list =
+      life.harness.Ask([](Sessions& s) { return s.List().value(); });
   ASSERT_THAT(list, SizeIs(3));
   EXPECT_EQ(list[0].id + list[1].id + list[2].id, "bac");
 }

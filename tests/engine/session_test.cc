@@ -234,7 +234,8 @@ TEST(SessionTest, CreateForkDelete) {
       harness.Ask([](Sessions& s) { return s.Fork("x", "c"); }).status()));
   EXPECT_TRUE(create("c").ok());
   EXPECT_TRUE(absl::IsResourceExhausted(create("d")));
-  EXPECT_THAT(harness.Ask([](Sessions& s) { return s.List(); }), SizeIs(3));
+  EXPECT_THAT(harness.Ask([](Sessions& s) { return s.List().value(); }),
+              SizeIs(3));
 
   // The fork and its origin go their own ways.
   Request one = talk.MakeRequest(2, 12);
@@ -266,7 +267,7 @@ TEST(SessionTest, IdleOnesEndWithTheirTime) {
   harness.clock.Advance(absl::Minutes(9));
   b.TakeTurn(3, 3);
   harness.clock.Advance(absl::Minutes(2));
-  const auto left = harness.Ask([](Sessions& s) { return s.List(); });
+  const auto left = harness.Ask([](Sessions& s) { return s.List().value(); });
   ASSERT_THAT(left, SizeIs(1));
   EXPECT_EQ(left[0].id, "b");
   EXPECT_EQ(harness.loop.slots().used(), 1);

@@ -39,7 +39,8 @@ class FakeEngine final : public Engine {
   void Start() override {}
   absl::Status Submit(Request request,
                       std::shared_ptr<TokenSink> sink) override;
-  absl::Status WithSessions(absl::AnyInvocable<void(Sessions&)>) override {
+  absl::Status WithSessions(const SessionScope&,
+                            absl::AnyInvocable<void(Sessions&)>) override {
     return absl::UnavailableError("a fake engine has no sessions");
   }
   std::string EncodeSnapshot(const Snapshot&) const override { return ""; }

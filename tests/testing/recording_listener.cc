@@ -74,6 +74,15 @@ void RecordingListener::OnStoreOperation(ShelfResult::Operation operation,
     case ShelfResult::Operation::kDelete:
       ++totals_.deletes;
       break;
+    case ShelfResult::Operation::kAcquire:
+      ++totals_.acquires;
+      break;
+    case ShelfResult::Operation::kRenew:
+      ++totals_.renewals;
+      break;
+    case ShelfResult::Operation::kRelease:
+    case ShelfResult::Operation::kLook:
+      break;
   }
   if (!ok) ++totals_.store_errors;
 }

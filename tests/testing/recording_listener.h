@@ -20,6 +20,8 @@ struct ListenerTotals {
   int64_t puts = 0;  // of the session store
   int64_t gets = 0;
   int64_t deletes = 0;
+  int64_t acquires = 0;
+  int64_t renewals = 0;
   int64_t store_errors = 0;
   int64_t prompt_tokens = 0;
   int64_t first_tokens = 0;
