@@ -1,6 +1,8 @@
 // tlind: flags -> daemon -> wait -> drain. Exit status: 0 after a drain, 1
 // where it cannot serve, 2 for bad flags, 3 where the engine hung in the drain,
 // 128 + N after a second signal N.
+#include <malloc.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -11,7 +13,17 @@
 #include "server/signal_waiter.h"
 #include "server/version.h"
 
+namespace {
+
+// What is larger is mapped by itself and goes back to the system when it is
+// freed. Otherwise states and snapshots of some megabytes, which come and go on
+// several threads, leave the heap full of holes.
+constexpr int kMappedBytes = 128 << 10;
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
   const auto flags =
       tlin::ParseFlags(std::vector<std::string>(argv + 1, argv + argc));
   if (!flags.ok()) {
