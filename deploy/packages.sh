@@ -11,9 +11,9 @@ build=(g++ cmake ninja-build ccache pkg-config
        libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev
        libabsl-dev prometheus-cpp-dev libhwy-dev libxxhash-dev libssl-dev libhiredis-dev
        nlohmann-json3-dev)
-test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev
+test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev libboost-context-dev
       clang clang-tidy clang-format libclang-rt-dev
-      python3 python3-grpcio python3-protobuf redis-server xz-utils curl git)
+      python3 python3-pip python3-grpcio python3-protobuf redis-server xz-utils curl git)
 arm64=(g++-aarch64-linux-gnu qemu-user-static)
 
 wanted=()

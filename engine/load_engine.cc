@@ -100,13 +100,17 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   TLIN_RETURN_IF_ERROR(
       CheckTensors(loaded.config, file->tensors(), weights_path));
   TLIN_ASSIGN_OR_RETURN(
-      std::unique_ptr<Backend> backend,
+      MadeBackend made,
       MakeBackend(options.device, options.dtype,
                   MakeBackendShape(loaded.config, model_options),
                   BackendOptions{options.threads}));
-  TLIN_RETURN_IF_ERROR(CheckMemory(loaded.config, model_options,
-                                   backend->dtype(),
-                                   options.free_memory_bytes));
+  loaded.why_cpu = std::move(made.why_cpu);
+  std::unique_ptr<Backend> backend = std::move(made.backend);
+  const int64_t free_bytes = backend->free_bytes() > 0
+                                 ? backend->free_bytes()
+                                 : options.free_memory_bytes;
+  TLIN_RETURN_IF_ERROR(
+      CheckMemory(loaded.config, model_options, backend->dtype(), free_bytes));
   // Let go tensor by tensor: weights are never in memory twice.
   TLIN_ASSIGN_OR_RETURN(
       ModelWeights weights,

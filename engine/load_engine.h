@@ -37,6 +37,7 @@ struct LoadedModel {
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;  // null: token ids only
   std::unique_ptr<ModelRunner> model;
+  std::string why_cpu;  // where --device=auto found no GPU: what is missing
 };
 
 // Errors name the file or the flag: NOT_FOUND for a missing file,

@@ -113,6 +113,10 @@ absl::Status Daemon::Load() {
   state_ = std::make_shared<StateCollector>(
       served_.name, served_.info, memory, [] { return HostMemory(); },
       &listener_, engine_.get());
+  if (!loaded_.why_cpu.empty()) {
+    logger_.Log(Severity::kInfo, "there is no GPU, the device is the CPU",
+                {{"why", loaded_.why_cpu}});
+  }
   logger_.Log(Severity::kInfo, "model loaded",
               {{"model", served_.name},
                {"architecture", served_.info.architecture},

@@ -106,6 +106,9 @@ struct BackendShape {
   int32_t vocab_size = 0;
   int32_t max_rows = 0;        // of any one call
   int32_t max_logit_rows = 0;  // of ComputeLogits
+  // Of histories and windows that grow, of all parts of one AttendWindow in
+  // which each has one row. More, or more rows, take more time, no more memory.
+  int64_t max_blocks = 0;
 };
 
 // Engine thread only. Operations are enqueued in order; results are in place
@@ -118,6 +121,9 @@ class Backend {
   virtual DType dtype() const = 0;
   virtual const BackendShape& shape() const = 0;
   virtual int64_t workspace_bytes() const = 0;  // the backend's own scratch
+
+  // Of the device's own memory, what is free; 0: it has none of its own.
+  virtual int64_t free_bytes() const { return 0; }
 
   // --- Loading. RESOURCE_EXHAUSTED when the device has no room.
   virtual absl::StatusOr<std::unique_ptr<DeviceBuffer>> Allocate(

@@ -3,6 +3,7 @@
 #define TLIN_ENGINE_BACKEND_FACTORY_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -19,13 +20,19 @@ struct BackendOptions {
   int threads = 0;  // CPU workers; 0: as many as the process may use
 };
 
-// `device`: auto, cpu or cuda:N; `dtype`: auto, f32 or bf16. `auto` takes bf16
-// where the processor has the instructions for it. INVALID_ARGUMENT for other
-// words, FAILED_PRECONDITION for a device that is not there; both name the
-// flag.
-absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
-    absl::string_view device, absl::string_view dtype,
-    const BackendShape& shape, const BackendOptions& options);
+struct MadeBackend {
+  std::unique_ptr<Backend> backend;
+  std::string why_cpu;  // where `auto` found no GPU: what is missing
+};
+
+// `device`: auto (the first GPU, or else the CPU), cpu or cuda:N; `dtype`:
+// auto, f32 or bf16. On the CPU `auto` takes bf16 where the processor has the
+// instructions for it. INVALID_ARGUMENT for other words, FAILED_PRECONDITION
+// for a device that is not there; both name the flag.
+absl::StatusOr<MadeBackend> MakeBackend(absl::string_view device,
+                                        absl::string_view dtype,
+                                        const BackendShape& shape,
+                                        const BackendOptions& options);
 
 }  // namespace tlin
 

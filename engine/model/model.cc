@@ -52,6 +52,10 @@ BackendShape MakeBackendShape(const ModelConfig& config,
   shape.max_rows =
       std::max({kTileRows, MaxDecodeRows(options), QueryRows(config, options)});
   shape.max_logit_rows = std::max(kScoreRows, MaxDecodeRows(options));
+  if (HistoryLayers(config) > 0) {
+    shape.max_blocks =
+        HistoryPages(config, options.history_tokens) + options.slots;
+  }
   return shape;
 }
 

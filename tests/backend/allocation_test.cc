@@ -51,7 +51,7 @@ TEST_P(AllocationTest, NoneWhileDecoding) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, AllocationTest, testing::ValuesIn(CpuBackends()),
+INSTANTIATE_TEST_SUITE_P(All, AllocationTest, testing::ValuesIn(Backends()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Attention against double arithmetic.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -32,7 +31,7 @@ class AttentionTest : public BackendTest {
 };
 
 TEST_P(AttentionTest, OverOneBlock) {
-  for (const TestShape& shape : kTestShapes) {
+  for (const TestShape& shape : Shapes()) {
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
     for (const auto& [rows, keys, capacity] :
@@ -54,7 +53,7 @@ TEST_P(AttentionTest, OverOneBlock) {
 }
 
 TEST_P(AttentionTest, BlockByBlock) {
-  for (const TestShape& shape : kTestShapes) {
+  for (const TestShape& shape : Shapes()) {
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
     const int32_t rows = 37;
@@ -95,7 +94,7 @@ TEST_P(AttentionTest, BlockByBlock) {
 // Three sequences in one call: decoding without history, decoding with a
 // history in pages, and several rows of a window that is being filled.
 TEST_P(AttentionTest, WindowsAndHistories) {
-  for (const TestShape& shape : kTestShapes) {
+  for (const TestShape& shape : Shapes()) {
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
     const TestBlock window0 = MakeBlock(layer, 20, 9, 0);
@@ -147,7 +146,7 @@ TEST_P(AttentionTest, WindowsAndHistories) {
 // The partials that a window's rows leave in a ring are those of attention
 // block by block, bit for bit, however the rows are cut.
 TEST_P(AttentionTest, WhatIsCarriedIsThePartialOfTheFirstBlocks) {
-  for (const TestShape& shape : kTestShapes) {
+  for (const TestShape& shape : Shapes()) {
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
     const TestBlock window = MakeBlock(layer, 100, 100, 5000);
@@ -186,13 +185,12 @@ TEST_P(AttentionTest, WhatIsCarriedIsThePartialOfTheFirstBlocks) {
         for (int32_t page = 0; page < carried; ++page) {
           backend_->AccumulateAttention(last.rows(), views[page], made->data());
         }
-        ASSERT_TRUE(backend_->Synchronize().ok());
-        EXPECT_EQ(std::memcmp(loaded->data(), made->data(), bytes), 0)
+        EXPECT_EQ(Bytes(loaded.get()), Bytes(made.get()))
             << rows << " rows, " << carried << " blocks";
         // And back.
         backend_->StorePartial(made->data(), kept, ring, 77);
         backend_->LoadPartial(ring, 77, kept, loaded->data());
-        EXPECT_EQ(std::memcmp(loaded->data(), made->data(), bytes), 0);
+        EXPECT_EQ(Bytes(loaded.get()), Bytes(made.get()));
       }
     }
   }
@@ -224,7 +222,7 @@ TEST_P(AttentionTest, RubbishBeyondTheRowsIsNotRead) {
   EXPECT_EQ(attend(21), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, AttentionTest, testing::ValuesIn(CpuBackends()),
+INSTANTIATE_TEST_SUITE_P(All, AttentionTest, testing::ValuesIn(Backends()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -5,50 +5,35 @@
 #include <cstring>
 #include <numeric>
 
-#include "engine/backend/cpu/cpu_backend.h"
-#include "engine/backend/cpu/gemm_kernels.h"
-#include "hwy/targets.h"
 #include "tests/testing/forced_simd.h"
 
 namespace tlin {
 
-std::vector<BackendParam> CpuBackends() {
-  const auto copy = [](const void* from, void* to, int64_t bytes) {
-    if (bytes > 0) std::memcpy(to, from, bytes);  // else both may be null
-  };
-  const auto param = [&](const char* name, DType dtype, int threads,
-                         int64_t target, const GemmKernels* kernels) {
-    const auto make = [=](const BackendShape& shape) {
-      return CpuBackend::Create(shape, dtype, threads, kernels);
-    };
-    const double tolerance = dtype == DType::kF32 ? 2e-5 : 2e-2;
-    return BackendParam{name, make, tolerance, target, copy, copy};
-  };
-  std::vector<BackendParam> params = {
-      param("f32", DType::kF32, 2, 0, nullptr),
-      param("bf16", DType::kBF16, 2, 0, &GemmBf16())};
-#if defined(__SANITIZE_THREAD__)
-  return params;  // threads do the same whatever the instructions: minutes less
-#endif
-  if ((RunnableSimd() & HWY_SCALAR) != 0) {
-    params.push_back(param("f32_scalar", DType::kF32, 1, HWY_SCALAR, nullptr));
-    params.push_back(
-        param("bf16_scalar", DType::kBF16, 1, HWY_SCALAR, &GemmBf16()));
+std::vector<uint32_t> Bits(const Matrix& matrix) {
+  std::vector<uint32_t> bits;
+  for (const double value : matrix.values) {
+    const float narrow = static_cast<float>(value);
+    uint32_t word;
+    std::memcpy(&word, &narrow, sizeof(word));
+    bits.push_back(word);
   }
-  if ((RunnableSimd() & HWY_AVX2) != 0) {
-    params.push_back(param("f32_avx2", DType::kF32, 2, HWY_AVX2, nullptr));
-    params.push_back(
-        param("bf16_avx2", DType::kBF16, 2, HWY_AVX2, &GemmBf16()));
-  }
-  if (GemmBf16Dot() != nullptr) {
-    params.push_back(param("bf16_dot", DType::kBF16, 2, 0, GemmBf16Dot()));
-  }
-  return params;
+  return bits;
 }
 
 HostMatrix View(const Matrix& matrix, const std::vector<float>& floats) {
   if (floats.empty()) return {};
   return {floats.data(), DType::kF32, matrix.rows, matrix.cols};
+}
+
+std::vector<TestShape> BackendTest::Shapes() const {
+  constexpr int32_t kFewHeads = 3;
+  std::vector<TestShape> shapes;
+  for (const TestShape& shape : kTestShapes) {
+    if (!GetParam().emulated || shape.n_head <= kFewHeads) {
+      shapes.push_back(shape);
+    }
+  }
+  return shapes;
 }
 
 void BackendTest::SetUp() { ForceSimd(GetParam().simd_target); }
@@ -60,8 +45,8 @@ void BackendTest::TearDown() {
 
 void BackendTest::Make(int32_t n_embd, int32_t n_head, int32_t ffn_size,
                        int32_t vocab_size) {
-  auto backend =
-      GetParam().make({n_embd, n_head, ffn_size, vocab_size, 300, 64});
+  auto backend = GetParam().make(
+      {n_embd, n_head, ffn_size, vocab_size, 300, 64, kMaxBlocks});
   ASSERT_TRUE(backend.ok()) << backend.status();
   backend_ = *std::move(backend);
 }
@@ -173,11 +158,10 @@ TestBlock BackendTest::MakeBlock(const TestLayer& layer, int32_t capacity,
   return made;
 }
 
-std::vector<std::byte> BackendTest::Bytes(const TestBlock& block) {
+std::vector<std::byte> BackendTest::Bytes(DeviceBuffer* buffer) {
   EXPECT_TRUE(backend_->Synchronize().ok());
-  std::vector<std::byte> bytes(block.buffer->size());
-  GetParam().download(block.buffer->data(), bytes.data(),
-                      static_cast<int64_t>(bytes.size()));
+  std::vector<std::byte> bytes(buffer->size());
+  GetParam().download(buffer->data(), bytes.data(), buffer->size());
   return bytes;
 }
 

@@ -24,6 +24,8 @@ struct BackendParam {
       make;
   // Largest error of an operation, relative to its largest result.
   double tolerance = 0;
+  // Its threads are run one after the other: it gets shapes of few heads.
+  bool emulated = false;
   // The instruction set that Highway has to use, 0: the best.
   int64_t simd_target = 0;
   // Between host and device memory.
@@ -31,8 +33,8 @@ struct BackendParam {
   std::function<void(const void* from, void* to, int64_t bytes)> download;
 };
 
-// The CPU backend: both dtypes, each instruction set that it has code for.
-std::vector<BackendParam> CpuBackends();
+// Those that the binary has: cpu_backends.cc or cuda_backends.cc.
+std::vector<BackendParam> Backends();
 
 // A layer with random weights, on the device and for the reference (rounded to
 // the backend's dtype where the backend rounds).
@@ -65,12 +67,23 @@ struct TestBlock {
   Matrix values;  // [rows, n_embd], rounded
 };
 
+// Widths that are no multiples of a vector, heads from 2 to 128 elements.
+struct TestShape {
+  int32_t n_embd, n_head, ffn_size, vocab_size;
+};
+inline constexpr TestShape kTestShapes[] = {
+    {16, 2, 32, 50},      {24, 2, 40, 33},   {32, 16, 64, 64},
+    {72, 2, 100, 97},     {192, 3, 256, 31}, {256, 2, 250, 100},
+    {432, 12, 1280, 1000}};
+
 class BackendTest : public testing::TestWithParam<BackendParam> {
  protected:
   void SetUp() override;
   void TearDown() override;
 
-  // Makes backend_ of this shape, for up to 300 rows.
+  // Those of kTestShapes that the backend has the time for.
+  std::vector<TestShape> Shapes() const;
+  // Makes backend_ of this shape, for up to 300 rows and kMaxBlocks blocks.
   void Make(int32_t n_embd, int32_t n_head, int32_t ffn_size,
             int32_t vocab_size);
   TestLayer MakeLayer();
@@ -87,7 +100,10 @@ class BackendTest : public testing::TestWithParam<BackendParam> {
   // reference's time).
   TestBlock MakeBlock(const TestLayer& layer, int32_t capacity, int32_t rows,
                       int32_t first_position);
-  std::vector<std::byte> Bytes(const TestBlock& block);
+  std::vector<std::byte> Bytes(DeviceBuffer* buffer);
+  std::vector<std::byte> Bytes(const TestBlock& block) {
+    return Bytes(block.buffer.get());
+  }
 
   // What the backend multiplies: x rounded to its dtype.
   Matrix Input(const Matrix& x) const { return Round(x, backend_->dtype()); }
@@ -107,16 +123,12 @@ class BackendTest : public testing::TestWithParam<BackendParam> {
   std::unique_ptr<Norm> MakeNorm(const Matrix (&norm)[2]);
 };
 
-HostMatrix View(const Matrix& matrix, const std::vector<float>& floats);
+inline constexpr int64_t kMaxBlocks = 400;
 
-// Widths that are no multiples of a vector, heads from 2 to 128 elements.
-struct TestShape {
-  int32_t n_embd, n_head, ffn_size, vocab_size;
-};
-inline constexpr TestShape kTestShapes[] = {
-    {16, 2, 32, 50},      {24, 2, 40, 33},   {32, 16, 64, 64},
-    {72, 2, 100, 97},     {192, 3, 256, 31}, {256, 2, 250, 100},
-    {432, 12, 1280, 1000}};
+// Results as bits, so that NaNs and zeros compare too.
+std::vector<uint32_t> Bits(const Matrix& matrix);
+
+HostMatrix View(const Matrix& matrix, const std::vector<float>& floats);
 
 }  // namespace tlin
 

@@ -1,5 +1,5 @@
 // Every 16-bit number, by its definition.
-#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/float_formats.h"
 
 #include <gtest/gtest.h>
 

@@ -10,8 +10,8 @@
 #include <random>
 #include <vector>
 
-#include "engine/backend/cpu/float_formats.h"
 #include "engine/backend/cpu/gemm.h"
+#include "engine/backend/float_formats.h"
 #include "hwy/targets.h"
 #include "tests/backend/backend_fixture.h"
 #include "tests/testing/forced_simd.h"

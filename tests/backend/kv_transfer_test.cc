@@ -2,7 +2,7 @@
 #include <cstring>
 #include <vector>
 
-#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/float_formats.h"
 #include "tests/backend/backend_fixture.h"
 
 namespace tlin {
@@ -89,7 +89,7 @@ TEST_P(KvTransferTest, OnlyFilledRows) {
   EXPECT_EQ(Read(part.block), mixed);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, KvTransferTest, testing::ValuesIn(CpuBackends()),
+INSTANTIATE_TEST_SUITE_P(All, KvTransferTest, testing::ValuesIn(Backends()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

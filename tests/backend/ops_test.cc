@@ -245,7 +245,7 @@ TEST_P(OpsTest, WeightsThatDoNotFitAreRefused) {
             absl::StatusCode::kResourceExhausted);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, OpsTest, testing::ValuesIn(CpuBackends()),
+INSTANTIATE_TEST_SUITE_P(All, OpsTest, testing::ValuesIn(Backends()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -23,6 +23,7 @@ EDGES = {
     "engine/backend": ["engine/backend/*", "engine/base", "engine/token.h"],
     "engine/backend/factory.cc": ["engine/backend/*", "engine/backend/cpu", "engine/base"],
     "engine/backend/cpu": ["engine/backend/cpu", "engine/backend/*", "engine/base", "engine/token.h"],
+    "engine/backend/cuda": ["engine/backend/cuda", "engine/backend/*", "engine/base", "engine/token.h"],
     "engine/model": ["engine/model", "engine/backend/*", "engine/base", "engine/token.h",
                      "engine/step_plan.h", "engine/model_runner.h"],
     "engine/session": ["engine/session", "engine/base", "engine/token.h", "engine/step_plan.h",
@@ -37,12 +38,14 @@ EDGES = {
                                "engine/backend/dtype.h", "engine/backend/kv_block.h", "engine/base", "tlin/v1"],
 }
 FORBIDDEN_IN_ENGINE = re.compile(r"grpc|protobuf|prometheus|\.pb\.h", re.IGNORECASE)
+CUDA = re.compile(r"^(cuda|cublas|gpu/)")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 # target -> its DEPS among our own targets: the design's diagram. In CMake and here alike.
 TARGETS = {
     "tlin_base": [],
     "tlin_tokenizer": ["tlin_base"],
+    "tlin_backend": [],
     "tlin_backend_cpu": ["tlin_backend", "tlin_base"],
     "tlin_backend_factory": ["tlin_backend_cpu"],
     "tlin_model_config": ["tlin_base"],
@@ -99,6 +102,9 @@ def check_includes(path, lines):
         quote, include = match.groups()
         if path.startswith("engine/") and FORBIDDEN_IN_ENGINE.search(include):
             yield f"{path}:{number}: {include} is the server's: engine/ knows no gRPC, protobuf or Prometheus"
+        if CUDA.match(include) and path.startswith(("engine/", "server/", "client/")) \
+                and not path.startswith("engine/backend/cuda/"):
+            yield f"{path}:{number}: {include} is CUDA's: only engine/backend/cuda knows it"
         ours = include.startswith(("engine/", "server/", "client/", "tlin/", "tests/"))
         own_target = quote == '"' and ours
         if own_target and not allows(edges, include):

@@ -1,97 +1,17 @@
-// A request through the engine and the real model, alone and among 32 others
-// that sync, fill and decode meanwhile: the same bits.
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/engine/model_loop.h"
-#include "tests/testing/recording_listener.h"
-#include "tests/testing/recording_sink.h"
+// Among 32 others, on the CPU.
+#include "tests/engine/company_test.h"
 
 namespace tlin {
 namespace {
 
-class CompanyTest
-    : public ::testing::TestWithParam<std::tuple<Architecture, DType>> {
- protected:
-  static Request Make(int64_t prompt, int32_t max_new, uint64_t seed) {
-    Request request;
-    request.id = absl::StrCat("request-", seed);
-    request.prompt = SeededTokens(seed, prompt, 300);
-    request.stopping.max_new_tokens = max_new;
-    request.sampling.seed = seed;
-    request.sampling.temperature = 1.5f;
-    request.output.logprobs = 128;
-    return request;
-  }
-
-  // What request `it` reads, its neighbours' prompts being of many lengths.
-  std::vector<TokenLogprobs> Read(const Request& it, int others,
-                                  int64_t step_units) {
-    const auto [architecture, dtype] = GetParam();
-    RecordingListener listener;
-    ModelLoop loop(LoopConfig(architecture), dtype, step_units, &listener);
-    for (int i = 0; i < others / 2; ++i) {
-      loop.Submit(Make(1 + 13 * i, 90, 100 + static_cast<uint64_t>(i)),
-                  std::make_shared<RecordingSink>());
-      loop.Step();
-    }
-    auto sink = std::make_shared<RecordingSink>();
-    loop.Submit(it, sink);
-    for (int i = others / 2; i < others; ++i) {
-      loop.Submit(Make(1 + 29 * i, 90, 100 + static_cast<uint64_t>(i)),
-                  std::make_shared<RecordingSink>());
-    }
-    int64_t beside_sync = 0;
-    while (!sink->ended()) {
-      const size_t before = sink->token_ids().size();
-      const bool syncing = loop.model().syncs_in_flight() > 0;
-      loop.Step();
-      beside_sync += syncing && sink->token_ids().size() > before;
-    }
-    if (others > 0 && step_units == 1 &&
-        architecture != Architecture::kTransformer) {
-      EXPECT_GT(beside_sync, 10) << "it decodes beside others' syncs";
-    }
-    while (loop.busy()) loop.Step();
-    return sink->logprobs();
-  }
-};
-
-TEST_P(CompanyTest, ARequestReadsTheSameAloneAndAmong32Others) {
-  // Its history is of several tiles.
-  const Request it = Make(331, 60, 7);
-  const std::vector<TokenLogprobs> alone = Read(it, 0, 1000);
-  ASSERT_EQ(alone.size(), 60u);
-  for (const auto& [others, step_units] :
-       std::vector<std::pair<int, int64_t>>{{0, 1}, {32, 1}, {32, 1000}}) {
-    const std::vector<TokenLogprobs> among = Read(it, others, step_units);
-    ASSERT_EQ(among.size(), alone.size());
-    for (size_t i = 0; i < alone.size(); ++i) {
-      ASSERT_EQ(among[i].token_id, alone[i].token_id) << i;
-      ASSERT_EQ(among[i].logprob, alone[i].logprob) << i;
-      ASSERT_EQ(among[i].top.size(), 128u);
-      for (size_t k = 0; k < 128; ++k) {
-        ASSERT_EQ(among[i].top[k].token_id, alone[i].top[k].token_id);
-        ASSERT_EQ(among[i].top[k].logprob, alone[i].top[k].logprob);
-      }
-    }
-  }
-}
-
 INSTANTIATE_TEST_SUITE_P(
-    All, CompanyTest,
+    Cpu, CompanyTest,
     ::testing::Combine(::testing::Values(Architecture::kTLinFormer,
                                          Architecture::kTConstFormer,
                                          Architecture::kTransformer),
-                       ::testing::Values(DType::kF32, DType::kBF16)),
-    [](const auto& info) {
-      return absl::StrCat(ArchitectureName(std::get<0>(info.param)), "_",
-                          DTypeName(std::get<1>(info.param)));
-    });
+                       ::testing::Values(DType::kF32, DType::kBF16),
+                       ::testing::Values(32)),
+    CompanyName);
 
 }  // namespace
 }  // namespace tlin

@@ -14,7 +14,8 @@
 
 namespace tlin {
 
-// A model with seeded weights on the CPU. Dies on failure.
+// A model with seeded weights on the binary's device: cpu_model.cc or
+// cuda_model.cc. Dies on failure.
 std::unique_ptr<Model> MakeSeededModel(const ModelConfig& config, uint64_t seed,
                                        const ModelOptions& options,
                                        DType dtype = DType::kF32,

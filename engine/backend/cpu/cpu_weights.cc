@@ -2,21 +2,14 @@
 
 #include <memory>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "engine/backend/host_matrix.h"
 #include "engine/base/status_macros.h"
 
 namespace tlin {
 
 absl::StatusOr<std::unique_ptr<CpuNorm>> CpuNorm::Create(
     const HostMatrix& weight, const HostMatrix& bias, int64_t size) {
-  for (const HostMatrix* vector : {&weight, &bias}) {
-    if (vector->data == nullptr || vector->rows != 1 || vector->cols != size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a norm's vector of ", vector->rows, " x ", vector->cols,
-                       " elements; rows have ", size));
-    }
-  }
+  TLIN_RETURN_IF_ERROR(CheckNorm(weight, bias, size));
   TLIN_ASSIGN_OR_RETURN(AlignedBuffer memory,
                         AlignedBuffer::Allocate(2 * size * 4));
   auto* floats = reinterpret_cast<float*>(memory.data());

@@ -3,8 +3,8 @@
 #define HWY_TARGET_INCLUDE "engine/backend/cpu/gemm_bf16.cc"
 #include "hwy/foreach_target.h"
 //
-#include "engine/backend/cpu/float_formats.h"
 #include "engine/backend/cpu/gemm_tile-inl.h"
+#include "engine/backend/float_formats.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/float_formats.h"
 
 namespace tlin {
 namespace {

@@ -5,9 +5,8 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "engine/backend/cpu/float_formats.h"
+#include "engine/backend/float_formats.h"
+#include "engine/backend/host_matrix.h"
 #include "engine/base/status_macros.h"
 
 namespace tlin {
@@ -23,53 +22,15 @@ int64_t PackedIndex(DType dtype, int64_t in, int64_t output, int64_t input) {
              : panel + (input / 2 * kPanel + lane) * 2 + input % 2;
 }
 
-// Files align their tensors to nothing.
-template <typename T>
-T LoadElement(const HostMatrix& matrix, int64_t index) {
-  T element;
-  std::memcpy(&element,
-              static_cast<const std::byte*>(matrix.data) + index * sizeof(T),
-              sizeof(T));
-  return element;
-}
-
 }  // namespace
-
-float HostElement(const HostMatrix& matrix, int64_t index) {
-  switch (matrix.dtype) {
-    case DType::kF32:
-      return LoadElement<float>(matrix, index);
-    case DType::kBF16:
-      return Bf16ToFloat(LoadElement<uint16_t>(matrix, index));
-    case DType::kF16:
-      return F16ToFloat(LoadElement<uint16_t>(matrix, index));
-  }
-  return 0.0f;
-}
 
 absl::StatusOr<PackedMatrix> PackedMatrix::Pack(
     absl::Span<const HostMatrix> parts, const HostMatrix& bias, DType dtype) {
-  if (parts.empty() || parts.size() > 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a linear layer of ", parts.size(), " parts"));
-  }
+  TLIN_ASSIGN_OR_RETURN(const LinearShape shape, CheckLinear(parts, bias));
   PackedMatrix packed;
   packed.dtype_ = dtype;
-  packed.in_ = parts[0].cols;
-  for (const HostMatrix& part : parts) {
-    if (part.data == nullptr || part.rows <= 0 || part.cols <= 0 ||
-        part.cols != packed.in_) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a linear layer's part of ", part.rows, " x ", part.cols,
-                       " elements beside ", packed.in_, " inputs"));
-    }
-    packed.out_ += part.rows;
-  }
-  if (bias.data != nullptr && bias.rows * bias.cols != packed.out_) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a bias of ", bias.rows * bias.cols, " elements for ",
-                     packed.out_, " outputs"));
-  }
+  packed.in_ = shape.inputs;
+  packed.out_ = shape.outputs;
   TLIN_ASSIGN_OR_RETURN(
       packed.weight_,
       AlignedBuffer::Allocate(packed.panels() * packed.panel_bytes()));

@@ -26,9 +26,6 @@ namespace tlin {
 
 inline constexpr int64_t kPanel = 32;
 
-// Element `index` of a matrix in row-major order, as f32.
-float HostElement(const HostMatrix& matrix, int64_t index);
-
 // Constant after construction.
 class PackedMatrix {
  public:

@@ -1,7 +1,7 @@
 // Scalar conversions between f32 and the 16-bit formats. Loops that matter have
 // their own vector code with the same rounding.
-#ifndef TLIN_ENGINE_BACKEND_CPU_FLOAT_FORMATS_H_
-#define TLIN_ENGINE_BACKEND_CPU_FLOAT_FORMATS_H_
+#ifndef TLIN_ENGINE_BACKEND_FLOAT_FORMATS_H_
+#define TLIN_ENGINE_BACKEND_FLOAT_FORMATS_H_
 
 #include <bit>
 #include <cmath>
@@ -37,4 +37,4 @@ inline float F16ToFloat(uint16_t bits) {
 
 }  // namespace tlin
 
-#endif  // TLIN_ENGINE_BACKEND_CPU_FLOAT_FORMATS_H_
+#endif  // TLIN_ENGINE_BACKEND_FLOAT_FORMATS_H_

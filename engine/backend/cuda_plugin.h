@@ -1,0 +1,31 @@
+// The CUDA backend is a library of its own, libtlin_cuda.so, which is opened
+// when it is wanted: tlind starts on machines that have nothing of CUDA.
+#ifndef TLIN_ENGINE_BACKEND_CUDA_PLUGIN_H_
+#define TLIN_ENGINE_BACKEND_CUDA_PLUGIN_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "engine/backend/backend.h"
+
+namespace tlin {
+
+// What the library's function kCudaPluginSymbol fills in.
+struct CudaPlugin {
+  const char* version = nullptr;  // of tlin; both must be built together
+  absl::StatusOr<std::unique_ptr<Backend>> (*make)(
+      int device, DType dtype, const BackendShape& shape) = nullptr;
+};
+inline constexpr char kCudaPluginSymbol[] = "tlin_cuda_plugin";
+using CudaPluginFunction = void(CudaPlugin* plugin);
+
+// A backend of GPU `device`, by the library that lies beside this process's
+// program, or where the system looks for libraries. It stays open.
+// FAILED_PRECONDITION says what is missing: the library, what it needs, the
+// driver or the GPU.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(
+    int device, DType dtype, const BackendShape& shape);
+
+}  // namespace tlin
+
+#endif  // TLIN_ENGINE_BACKEND_CUDA_PLUGIN_H_
