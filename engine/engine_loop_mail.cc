@@ -10,11 +10,10 @@
 namespace tlin {
 
 void EngineLoop::RunCommands(Inbox::Mail* mail) {
-  for (ShelfResult& result : mail->results) {
+  for (const ShelfResult& result : mail->results) {
     listener_->OnStoreOperation(result.operation, result.duration,
                                 !result.failed());
-    const bool fetched = result.fetched;
-    if (!fetched) sessions_.OnShelfResult(result);
+    sessions_.OnShelfResult(result);
     leases_.OnShelfResult(result);
   }
   mail->results.clear();

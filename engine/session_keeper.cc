@@ -53,7 +53,7 @@ void SessionKeeper::StopLoading(Session* session) {
   --loading_;
 }
 
-void SessionKeeper::OnShelfResult(ShelfResult result) {
+void SessionKeeper::OnShelfResult(const ShelfResult& result) {
   Session* const session = table_.Find(result.id);
   const absl::Status status = result.snapshot.status();
   if (session == nullptr) {
@@ -61,7 +61,7 @@ void SessionKeeper::OnShelfResult(ShelfResult result) {
   } else if (result.operation == ShelfResult::Operation::kPut) {
     if (status.ok() && result.version == session->version) {
       session->stored_version = result.version;
-      session->stored_as = std::move(result.stored_as);
+      session->stored_as = result.stored_as;
     } else if (absl::IsAborted(status)) {
       // Another process has gone on with it.
       session->lease_until = absl::InfinitePast();
@@ -73,7 +73,7 @@ void SessionKeeper::OnShelfResult(ShelfResult result) {
     if (status.ok() && result.snapshot->state != nullptr &&
         static_cast<int64_t>(result.snapshot->tokens.size()) ==
             session->token_count) {
-      session->saved = Count(std::move(result.snapshot->state));
+      session->saved = Count(result.snapshot->state);
     }
   }
   if (status.ok()) return;

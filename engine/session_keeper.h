@@ -48,7 +48,7 @@ class SessionKeeper final : public Sessions {
   }
   // Before the loop runs: a session that the shelf has. Errors of Create.
   absl::Status Restore(const std::string& id, SnapshotHead head);
-  void OnShelfResult(ShelfResult result);
+  void OnShelfResult(const ShelfResult& result);
 
   absl::StatusOr<SessionInfo> Create(absl::string_view id) override;
   absl::StatusOr<SessionInfo> Get(absl::string_view id) override;

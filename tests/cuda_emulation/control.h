@@ -43,7 +43,6 @@ struct Counts {
   int64_t captures = 0;        // that were instantiated
   int64_t allocations = 0;     // of device memory
   int64_t synchronizations = 0;
-  int64_t copies = 0;  // between host and device
 };
 Counts DeviceCounts();
 

@@ -65,7 +65,6 @@ class Device {
   // Remembers an error for cudaGetLastError, and returns it.
   cudaError_t Say(cudaError_t error);
   cudaError_t TakeLastError();
-  cudaError_t last_error() const { return last_; }
   // What every call says once the device is lost; cudaSuccess before.
   cudaError_t lost() const { return lost_; }
   void Lose() { lost_ = cudaErrorIllegalAddress; }

@@ -32,7 +32,11 @@ void HostFault(const char* what) {
   std::abort();
 }
 
-static thread_local BlockRunner* runner = nullptr;
+// Of this host thread: it runs one kernel at a time.
+static BlockRunner& ThisRunner() {
+  static thread_local BlockRunner one;
+  return one;
+}
 
 void BlockRunner::ThreadMain(void* self) {
   auto* const me = static_cast<BlockRunner*>(self);
@@ -140,7 +144,6 @@ void BlockRunner::ReportDeadlock() const {
 
 void BlockRunner::RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
                           const std::function<void()>& body) {
-  runner = this;
   body_ = &body;
   random_.seed(device_schedule().seed);
   // By malloc, of this very size: AddressSanitizer then sees its end.
@@ -281,49 +284,41 @@ void BlockRunner::FinishExchange(Thread* last) {
   }
 }
 
-namespace {
-
-BlockRunner& ThisRunner() {
-  static thread_local BlockRunner one;
-  return one;
-}
-
-}  // namespace
-
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
              const std::function<void()>& body) {
   ThisRunner().RunGrid(grid, block, shared_bytes, body);
 }
 
 int BlockVote(int predicate, Vote vote, const Location& where) {
-  return runner->Arrive(predicate, vote, where);
+  return ThisRunner().Arrive(predicate, vote, where);
 }
 
 const void* WarpExchange(unsigned mask, const void* given, size_t bytes,
                          bool orders_memory, const Location& where) {
-  return runner->Exchange(mask, given, bytes, orders_memory, nullptr, where);
+  return ThisRunner().Exchange(mask, given, bytes, orders_memory, nullptr,
+                               where);
 }
 
 void WarpCollective(const void* given, size_t given_bytes, void* received,
                     size_t received_bytes, Collective compute,
                     const Location& where) {
-  const auto* const all = static_cast<const char*>(runner->Exchange(
+  const auto* const all = static_cast<const char*>(ThisRunner().Exchange(
       ~0u, given, given_bytes, /*orders_memory=*/false, compute, where));
   SmallCopy(static_cast<char*>(received),
             all + current_thread->lane * received_bytes, received_bytes);
 }
 
-void* DynamicSharedMemory() { return runner->shared(); }
+void* DynamicSharedMemory() { return ThisRunner().shared(); }
 
 void PutAsyncCopy(const AsyncCopy& copy) {
-  Thread* const me = runner->running();
+  Thread* const me = ThisRunner().running();
   me->copies.emplace_back(me->open_group, copy);
 }
 
-void CommitAsyncCopies() { ++runner->running()->open_group; }
+void CommitAsyncCopies() { ++ThisRunner().running()->open_group; }
 
 bool TakeAsyncCopy(int pending, AsyncCopy* copy) {
-  Thread* const me = runner->running();
+  Thread* const me = ThisRunner().running();
   if (me->copies.empty() ||
       me->copies.front().first >= me->open_group - pending) {
     return false;

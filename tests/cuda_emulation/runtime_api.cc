@@ -36,7 +36,6 @@ cudaError_t EnqueueCopy(void* to, const void* from, size_t bytes,
                         cudaStream_t handle) {
   if (device().lost() != cudaSuccess) return Lost();
   Stream& stream = StreamOf(handle);
-  ++device().counts.copies;
   if (Reaches(to, bytes) && Reaches(from, bytes)) {
     stream.Enqueue({Work::Kind::kCopy,
                     [to, from, bytes] { std::memcpy(to, from, bytes); }});
@@ -121,21 +120,6 @@ cudaError_t cudaSetDevice(int index) {
   return TheDevice().Say(TheDevice().lost());
 }
 
-cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
-  return cudaSuccess;
-}
-
-cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
-  return cudaSuccess;
-}
-
-cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = CUDART_VERSION;
-  return cudaSuccess;
-}
-
 cudaError_t cudaDeviceGetAttribute(int* value, enum cudaDeviceAttr attribute,
                                    int) {
   switch (attribute) {
@@ -154,17 +138,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, enum cudaDeviceAttr attribute,
     default:
       return TheDevice().Say(cudaErrorInvalidValue);
   }
-  return cudaSuccess;
-}
-
-cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp* properties, int) {
-  *properties = {};
-  constexpr char kName[] = "emulated GPU";
-  std::memcpy(properties->name, kName, sizeof(kName));
-  properties->major = 9;
-  properties->multiProcessorCount = cuda_emulation::kProcessors;
-  properties->totalGlobalMem = TheDevice().memory().total();
-  properties->sharedMemPerBlockOptin = cuda_emulation::kMostShared;
   return cudaSuccess;
 }
 
@@ -255,11 +228,6 @@ cudaError_t cudaFuncSetAttribute(const void* kernel,
 }
 
 cudaError_t cudaGetLastError() { return TheDevice().TakeLastError(); }
-cudaError_t cudaPeekAtLastError() {
-  return TheDevice().lost() != cudaSuccess ? TheDevice().lost()
-                                           : TheDevice().last_error();
-}
-
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
     case cudaSuccess:

@@ -101,11 +101,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamGetPriority(cudaStream_t handle, int* priority) {
-  *priority = StreamOf(handle).priority();
-  return cudaSuccess;
-}
-
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   Stream& stream = StreamOf(handle);
   if (stream.capturing()) return EndOfCapture();

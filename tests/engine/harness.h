@@ -63,6 +63,15 @@ class Harness {
     return refusal.ok() ? sink : nullptr;
   }
 
+  // The same, of a session.
+  std::shared_ptr<RecordingSink> SubmitTurn(const std::string& session,
+                                            int64_t prompt, uint64_t salt,
+                                            int32_t max_new) {
+    Request request = MakeRequest(prompt, max_new, salt);
+    request.session_id = session;
+    return Submit(std::move(request));
+  }
+
   void Step() {
     Inbox::Mail mail;
     inbox.Take(/*busy=*/true, &mail);

@@ -71,9 +71,7 @@ class Process {
   }
   std::shared_ptr<RecordingSink> Submit(const std::string& id, int64_t prompt,
                                         uint64_t salt, int32_t max_new = 6) {
-    Request request = Harness::MakeRequest(prompt, max_new, salt);
-    request.session_id = id;
-    return harness.Submit(std::move(request));
+    return harness.SubmitTurn(id, prompt, salt, max_new);
   }
   // To its end, and until it is stored.
   std::shared_ptr<RecordingSink> Turn(const std::string& id, int64_t prompt,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/backend/backend_shape.h"
 #include "engine/backend/cpu/cpu_weights.h"
 #include "engine/backend/cpu/row_ops.h"
 #include "engine/base/check.h"
@@ -16,27 +17,6 @@ namespace {
 // Rows of a worker's task. So few are done at once by the caller: it takes less
 // time than to wake a worker.
 constexpr int64_t kRowsPerTask = 8;
-
-absl::Status CheckShape(const BackendShape& shape, DType dtype, int threads) {
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the CPU backend has no weights of ", DTypeName(dtype)));
-  }
-  if (threads < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a CPU backend of ", threads, " threads"));
-  }
-  if (shape.n_head < 1 || shape.n_embd < 1 ||
-      shape.n_embd % (2 * shape.n_head) != 0 || shape.ffn_size < 1 ||
-      shape.vocab_size < 1 || shape.max_rows < 1 || shape.max_logit_rows < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "n_embd ", shape.n_embd, ", n_head ", shape.n_head, ", ffn_size ",
-        shape.ffn_size, ", vocab_size ", shape.vocab_size, ", max_rows ",
-        shape.max_rows, ", max_logit_rows ", shape.max_logit_rows,
-        ": want them positive, and an even head size"));
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -54,7 +34,11 @@ CpuBackend::CpuBackend(const BackendShape& shape, DType dtype, int threads,
 absl::StatusOr<std::unique_ptr<Backend>> CpuBackend::Create(
     const BackendShape& shape, DType dtype, int threads,
     const GemmKernels* bf16_kernels) {
-  TLIN_RETURN_IF_ERROR(CheckShape(shape, dtype, threads));
+  TLIN_RETURN_IF_ERROR(CheckBackendShape(shape, dtype, "CPU"));
+  if (threads < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a CPU backend of ", threads, " threads"));
+  }
   const GemmKernels& gemm = dtype == DType::kF32      ? GemmF32()
                             : bf16_kernels != nullptr ? *bf16_kernels
                                                       : FastestGemmBf16();

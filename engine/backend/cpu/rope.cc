@@ -1,7 +1,6 @@
 #include "engine/backend/cpu/rope.h"
 
-#include <cmath>
-
+#include "engine/backend/backend_shape.h"
 #include "engine/backend/cpu/simd_targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/backend/cpu/rope.cc"
@@ -76,15 +75,7 @@ HWY_EXPORT(CosSin);
 HWY_EXPORT(RotateHeads);
 
 Rope::Rope(int32_t head_size)
-    : head_size_(head_size), frequencies_(head_size / 2) {
-  for (int32_t i = 0; i < head_size / 2; ++i) {
-    // In float32 throughout, as the published models were trained: at position
-    // 150,000 a frequency that is off by its last bit gives other logits.
-    const float exponent =
-        static_cast<float>(2 * i) / static_cast<float>(head_size);
-    frequencies_[i] = 1.0f / std::pow(10000.0f, exponent);
-  }
-}
+    : head_size_(head_size), frequencies_(RopeFrequencies(head_size)) {}
 
 void Rope::MakeTurn(int32_t position, float* turn) const {
   const int32_t pairs = head_size_ / 2;

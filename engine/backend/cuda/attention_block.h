@@ -87,14 +87,16 @@ class BlockAttention {
     int stage = 0;
     for (int i = warp; i < tiles; i += kAttendWarps) {
       const int next = i + kAttendWarps;
-      if (kStages == 2) {
-        if (next < tiles) CopyTile(block, next * Tile::kKeys, 1 - stage);
-        // An empty group where there is no next one.
-        gpu::CopyAsyncCommit();
-        gpu::CopyAsyncWait<1>();
-      } else {
-        gpu::CopyAsyncCommit();
+      if (kStages == 1) {
         gpu::CopyAsyncWait<0>();
+      } else {
+        // The next one stays under way; where there is none, an empty group.
+        if (next < tiles) {
+          CopyTile(block, next * Tile::kKeys, 1 - stage);
+        } else {
+          gpu::CopyAsyncCommit();
+        }
+        gpu::CopyAsyncWait<1>();
       }
       __syncwarp();
       tile.Step(queries_, Keys(stage), Values(stage), scale_,
@@ -194,8 +196,8 @@ class BlockAttention {
     return reinterpret_cast<float*>(buffers_ + warp * kWarpBytes);
   }
 
-  // The warp's next keys and values, from `first` on; rows that are not filled
-  // become zeros.
+  // The warp's next keys and values, from `first` on, as one group; rows that
+  // are not filled become zeros.
   __device__ void CopyTile(const KvBlock& block, int first, int stage) {
     const T* const keys = reinterpret_cast<const T*>(block.data) +
                           KeyIndex(shape_, block.capacity, head_, 0);
@@ -211,7 +213,7 @@ class BlockAttention {
       CopyRows<4>(keys, block.rows, first, Keys(stage));
       CopyRows<4>(values, block.rows, first, Values(stage));
     }
-    if (kStages == 2) gpu::CopyAsyncCommit();
+    gpu::CopyAsyncCommit();
   }
 
   template <int kBytes>

@@ -1,14 +1,13 @@
 #include "engine/backend/cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/backend/backend_shape.h"
 #include "engine/backend/cuda/cuda_status.h"
 #include "engine/backend/cuda/cuda_weights.h"
 #include "engine/backend/cuda/kernels.h"
-#include "engine/backend/host_matrix.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
@@ -24,30 +23,6 @@ constexpr int64_t kArgumentBytesPerRow = 8 << 10;
 
 // mma and cp.async of bf16.
 constexpr int kLeastCapability = 8;
-
-absl::Status CheckShape(const BackendShape& shape, DType dtype) {
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the CUDA backend has no weights of ", DTypeName(dtype)));
-  }
-  if (shape.n_head < 1 || shape.n_embd < 1 ||
-      shape.n_embd % (2 * shape.n_head) != 0 || shape.ffn_size < 1 ||
-      shape.vocab_size < 1 || shape.max_rows < 1 || shape.max_logit_rows < 0 ||
-      shape.max_blocks < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "n_embd ", shape.n_embd, ", n_head ", shape.n_head, ", ffn_size ",
-        shape.ffn_size, ", vocab_size ", shape.vocab_size, ", max_rows ",
-        shape.max_rows, ", max_logit_rows ", shape.max_logit_rows,
-        ": want them positive, and an even head size"));
-  }
-  if (shape.n_embd / shape.n_head > kMaxHeadSize) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a head of ", shape.n_embd / shape.n_head,
-                     " elements: the CUDA backend has attention for ",
-                     kMaxHeadSize, " at most"));
-  }
-  return absl::OkStatus();
-}
 
 template <class T>
 int64_t BytesOf(absl::Span<const T> values) {
@@ -72,7 +47,13 @@ CudaBackend::~CudaBackend() {
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
     int device, DType dtype, const BackendShape& shape) {
-  TLIN_RETURN_IF_ERROR(CheckShape(shape, dtype));
+  TLIN_RETURN_IF_ERROR(CheckBackendShape(shape, dtype, "CUDA"));
+  if (shape.n_embd / shape.n_head > kMaxHeadSize) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a head of ", shape.n_embd / shape.n_head,
+                     " elements: the CUDA backend has attention for ",
+                     kMaxHeadSize, " at most"));
+  }
   int devices = 0;  // which an error leaves as it is
   TLIN_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceCount(&devices), "CUDA"));
   if (device < 0 || device >= devices) {
@@ -100,21 +81,10 @@ absl::Status CudaBackend::Init() {
   TLIN_RETURN_IF_ERROR(
       CudaStatus(attention_.prepare(heads_), "shared memory for attention"));
   TLIN_ASSIGN_OR_RETURN(gemm_, Gemm::Create(dtype_));
-  const int32_t pairs = heads_.head_size / 2;
-  std::vector<float> frequencies(static_cast<size_t>(pairs));
-  for (int32_t i = 0; i < pairs; ++i) {
-    // In float32 throughout, as the published models were trained.
-    const float exponent =
-        static_cast<float>(2 * i) / static_cast<float>(heads_.head_size);
-    frequencies[static_cast<size_t>(i)] = 1.0f / std::pow(10000.0f, exponent);
-  }
-  TLIN_ASSIGN_OR_RETURN(frequencies_,
-                        DeviceMemory::Allocate(pairs * kFloatBytes));
-  TLIN_RETURN_IF_ERROR(
-      CudaStatus(cudaMemcpy(frequencies_.data(), frequencies.data(),
-                            static_cast<size_t>(pairs * kFloatBytes),
-                            cudaMemcpyHostToDevice),
-                 "upload of frequencies"));
+  const std::vector<float> frequencies = RopeFrequencies(heads_.head_size);
+  TLIN_ASSIGN_OR_RETURN(
+      frequencies_,
+      DeviceMemory::Upload(absl::MakeConstSpan(frequencies), "frequencies"));
 
   const int64_t rows = std::max(shape_.max_rows, shape_.max_logit_rows);
   const int64_t stride = std::max(prepared_stride(shape_.n_embd),

@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "engine/backend/cuda/cuda_status.h"
 #include "engine/backend/host_matrix.h"
 #include "engine/base/status_macros.h"
 
@@ -14,12 +13,9 @@ absl::StatusOr<std::unique_ptr<CudaNorm>> CudaNorm::Create(
   std::vector<float> floats;
   for (int64_t i = 0; i < size; ++i) floats.push_back(HostElement(weight, i));
   for (int64_t i = 0; i < size; ++i) floats.push_back(HostElement(bias, i));
-  const size_t bytes = floats.size() * sizeof(float);
-  TLIN_ASSIGN_OR_RETURN(DeviceMemory memory,
-                        DeviceMemory::Allocate(static_cast<int64_t>(bytes)));
-  TLIN_RETURN_IF_ERROR(CudaStatus(
-      cudaMemcpy(memory.data(), floats.data(), bytes, cudaMemcpyHostToDevice),
-      "upload of a norm"));
+  TLIN_ASSIGN_OR_RETURN(
+      DeviceMemory memory,
+      DeviceMemory::Upload(absl::MakeConstSpan(floats), "a norm"));
   return std::unique_ptr<CudaNorm>(new CudaNorm(std::move(memory)));
 }
 

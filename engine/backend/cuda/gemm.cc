@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/backend/cuda/cuda_status.h"
 #include "engine/backend/float_formats.h"
 #include "engine/backend/host_matrix.h"
 #include "engine/base/status_macros.h"
@@ -45,15 +44,6 @@ std::vector<std::byte> PackRows(absl::Span<const HostMatrix> parts,
     }
   }
   return packed;
-}
-
-absl::StatusOr<DeviceMemory> Upload(const void* from, int64_t bytes) {
-  TLIN_ASSIGN_OR_RETURN(DeviceMemory memory, DeviceMemory::Allocate(bytes));
-  TLIN_RETURN_IF_ERROR(
-      CudaStatus(cudaMemcpy(memory.data(), from, static_cast<size_t>(bytes),
-                            cudaMemcpyHostToDevice),
-                 "upload of a weight"));
-  return memory;
 }
 
 // The first error of several calls.
@@ -135,7 +125,7 @@ absl::StatusOr<std::unique_ptr<CudaLinear>> Gemm::MakeLinear(
       PackRows(parts, shape, linear->stride_, dtype_);
   TLIN_ASSIGN_OR_RETURN(
       linear->weight_,
-      Upload(weight.data(), static_cast<int64_t>(weight.size())));
+      DeviceMemory::Upload(absl::MakeConstSpan(weight), "a weight"));
   if (bias.data != nullptr) {
     std::vector<float> biases(static_cast<size_t>(shape.outputs));
     for (int64_t i = 0; i < shape.outputs; ++i) {
@@ -143,8 +133,7 @@ absl::StatusOr<std::unique_ptr<CudaLinear>> Gemm::MakeLinear(
     }
     TLIN_ASSIGN_OR_RETURN(
         linear->bias_,
-        Upload(biases.data(),
-               shape.outputs * static_cast<int64_t>(sizeof(float))));
+        DeviceMemory::Upload(absl::MakeConstSpan(biases), "a bias"));
   }
   TLIN_RETURN_IF_ERROR(Describe(linear.get()));
   return linear;

@@ -13,15 +13,13 @@ namespace tlin::cuda {
 __device__ __forceinline__ int64_t KeyIndex(const HeadShape& shape,
                                             int32_t capacity, int32_t head,
                                             int32_t row) {
-  const int64_t rows = (capacity + kKvRowGroup - 1) / kKvRowGroup * kKvRowGroup;
-  return (head * rows + row) * shape.head_size;
+  return (head * KvBlockRows(capacity) + row) * shape.head_size;
 }
 
 // From a key's index to its value's.
 __device__ __forceinline__ int64_t ValueOffset(const HeadShape& shape,
                                                int32_t capacity) {
-  const int64_t rows = (capacity + kKvRowGroup - 1) / kKvRowGroup * kKvRowGroup;
-  return int64_t{shape.n_head} * shape.head_size * rows;
+  return shape.width() * KvBlockRows(capacity);
 }
 
 }  // namespace tlin::cuda

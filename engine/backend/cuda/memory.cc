@@ -40,6 +40,17 @@ absl::StatusOr<DeviceMemory> DeviceMemory::Allocate(int64_t bytes) {
   return memory;
 }
 
+absl::StatusOr<DeviceMemory> DeviceMemory::UploadBytes(const void* from,
+                                                       int64_t bytes,
+                                                       absl::string_view what) {
+  TLIN_ASSIGN_OR_RETURN(DeviceMemory memory, Allocate(bytes));
+  TLIN_RETURN_IF_ERROR(
+      CudaStatus(cudaMemcpy(memory.data(), from, static_cast<size_t>(bytes),
+                            cudaMemcpyHostToDevice),
+                 absl::StrCat("upload of ", what)));
+  return memory;
+}
+
 absl::StatusOr<PinnedMemory> PinnedMemory::Allocate(int64_t bytes) {
   TLIN_RETURN_IF_ERROR(CheckSize(bytes));
   void* data = nullptr;

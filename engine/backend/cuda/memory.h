@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace tlin::cuda {
 
@@ -30,6 +32,14 @@ class DeviceMemory {
   // there is.
   static absl::StatusOr<DeviceMemory> Allocate(int64_t bytes);
 
+  // The same, with a copy of `values`; errors begin with `what`.
+  template <class T>
+  static absl::StatusOr<DeviceMemory> Upload(absl::Span<const T> values,
+                                             absl::string_view what) {
+    return UploadBytes(values.data(),
+                       static_cast<int64_t>(sizeof(T) * values.size()), what);
+  }
+
   std::byte* data() const { return data_; }
   template <class T>
   T* as() const {
@@ -38,6 +48,10 @@ class DeviceMemory {
   int64_t size() const { return size_; }
 
  private:
+  static absl::StatusOr<DeviceMemory> UploadBytes(const void* from,
+                                                  int64_t bytes,
+                                                  absl::string_view what);
+
   std::byte* data_ = nullptr;
   int64_t size_ = 0;
 };

@@ -149,13 +149,8 @@ template <class T>
 constexpr T max(T a, T b) {
   return a < b ? b : a;
 }
-inline float __expf(float x) { return std::exp(x); }
-inline float __logf(float x) { return std::log(x); }
-inline float __fdividef(float a, float b) { return a / b; }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float __fmul_rn(float a, float b) { return a * b; }
-inline float __fadd_rn(float a, float b) { return a + b; }
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 // --- Ours, for both.
 
