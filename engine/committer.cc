@@ -5,47 +5,50 @@ namespace {
 
 Ending CallerHasGone() { return absl::CancelledError("the caller has gone"); }
 
+absl::Status ProblemStatus(SampledToken::Problem problem) {
+  return absl::InternalError(problem == SampledToken::Problem::kNotFinite
+                                 ? "the model's logits are not finite"
+                                 : "no token is left to choose from");
+}
+
+void AddLogprobs(const SampledToken& sampled, Chunk* chunk) {
+  TokenLogprobs& added = chunk->logprobs.emplace_back();
+  added.token_id = sampled.token;
+  added.logprob = sampled.logprob;
+  added.rank = sampled.rank;
+  added.top.assign(sampled.top, sampled.top + sampled.candidates);
+}
+
 }  // namespace
 
 Committer::Committer(int32_t vocab_size, EngineListener* listener)
     : listener_(listener), sampler_(vocab_size) {}
 
-std::optional<Ending> Committer::CommitToken(absl::Span<const float> logits,
+std::optional<Ending> Committer::CommitToken(const SampledToken& sampled,
                                              absl::Time now, int64_t step,
                                              Sequence* sequence) {
   if (sequence->cancelled()) {
     ++sequence->wasted_tokens;
     return CallerHasGone();
   }
-  const Request& request = sequence->request();
-  const auto token =
-      sampler_.Sample(logits, request.sampling, sequence->counts,
-                      sequence->stop_checker.banned(),
-                      static_cast<int64_t>(sequence->tokens().size()));
-  if (!token.ok()) return token.status();
-  sequence->pending.token_ids.push_back(*token);
-  if (request.output.logprobs > 0) {
-    absl::Status status = AddLogprobs(logits, *token, sequence);
-    if (!status.ok()) return status;
+  if (sampled.problem != SampledToken::Problem::kNone) {
+    return ProblemStatus(sampled.problem);
   }
+  const Output& output = sequence->request().output;
+  sequence->pending.token_ids.push_back(sampled.token);
+  if (output.logprobs > 0) AddLogprobs(sampled, &sequence->pending);
   TellOfToken(*sequence, now);
-  sequence->AppendToken(*token, now, step);
+  sequence->AppendToken(sampled.token, now, step);
 
   text_.clear();
   StopChecker& checker = sequence->stop_checker;
-  const std::optional<FinishReason> reason = checker.Append(*token, &text_);
+  const std::optional<FinishReason> reason =
+      checker.Append(sampled.token, &text_);
   const bool decided = reason.has_value() || !text_.empty();
-  if (!request.output.token_ids_only) sequence->pending.text.append(text_);
+  if (!output.token_ids_only) sequence->pending.text.append(text_);
   if (decided || !checker.holding()) Send(sequence);
   if (!reason.has_value()) return std::nullopt;
   return *reason;
-}
-
-absl::Status Committer::AddLogprobs(absl::Span<const float> logits,
-                                    TokenId token, Sequence* sequence) {
-  TokenLogprobs& added = sequence->pending.logprobs.emplace_back();
-  return sampler_.Logprobs(logits, token, sequence->request().output.logprobs,
-                           &added);
 }
 
 void Committer::TellOfToken(const Sequence& sequence, absl::Time now) {
@@ -67,9 +70,12 @@ std::optional<Ending> Committer::CommitScores(const LogitRows& logits,
   for (int32_t i = 0; i < count; ++i) {
     const TokenId next = tokens[static_cast<size_t>(position + i + 1)];
     sequence->pending.token_ids.push_back(next);
-    absl::Status status =
-        AddLogprobs(logits.row(first_row + i), next, sequence);
-    if (!status.ok()) return status;
+    sampler_.Score(logits.row(first_row + i), next,
+                   sequence->request().output.logprobs, &scored_);
+    if (scored_.problem != SampledToken::Problem::kNone) {
+      return ProblemStatus(scored_.problem);
+    }
+    AddLogprobs(scored_, &sequence->pending);
   }
   Send(sequence);
   const int64_t scored = position + count + 1;

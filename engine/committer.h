@@ -1,4 +1,4 @@
-// From rows of logits to what a caller reads: sample, decode, stop, send.
+// From tokens to what a caller reads: decode, stop, send; and scores.
 #ifndef TLIN_ENGINE_COMMITTER_H_
 #define TLIN_ENGINE_COMMITTER_H_
 
@@ -6,12 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "engine/ending.h"
 #include "engine/listener.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
+#include "engine/sampling/sampling.h"
 #include "engine/sequence.h"
 #include "engine/step_plan.h"
 
@@ -24,17 +23,16 @@ class Committer {
   // `listener` outlives the committer.
   Committer(int32_t vocab_size, EngineListener* listener);
 
-  // Samples the next token of a generating sequence from `logits`. An ending
-  // where it is the last one, where the caller has gone, or where the logits
-  // are of no use.
+  // The next token of a generating sequence was chosen. An ending where it is
+  // the last one, where the caller has gone, or where the logits were of no
+  // use.
   //
   // Ids leave with text: a token whose text is held back, because a stop string
   // may begin in it, waits and leaves with the chunk that decides. Every token
   // that was generated leaves in the end, that of the stop string or the end of
   // text too: what is cut is text.
-  std::optional<Ending> CommitToken(absl::Span<const float> logits,
-                                    absl::Time now, int64_t step,
-                                    Sequence* sequence);
+  std::optional<Ending> CommitToken(const SampledToken& sampled, absl::Time now,
+                                    int64_t step, Sequence* sequence);
 
   // Scores the tokens that follow `count` rows; the first row is that of the
   // token at `position`, and its logits are row `first_row`. An ending with the
@@ -47,14 +45,13 @@ class Committer {
   void SendHeld(Sequence* sequence);
 
  private:
-  absl::Status AddLogprobs(absl::Span<const float> logits, TokenId token,
-                           Sequence* sequence);
   void TellOfToken(const Sequence& sequence, absl::Time now);
   void Send(Sequence* sequence);
 
   EngineListener* const listener_;
-  Sampler sampler_;
-  std::string text_;  // scratch
+  Sampler sampler_;      // of scores
+  SampledToken scored_;  // scratch
+  std::string text_;     // scratch
 };
 
 }  // namespace tlin

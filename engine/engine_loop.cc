@@ -45,6 +45,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelRunner* model,
   plan_.decode.reserve(by_slot_.size());
   plan_.fill.reserve(by_slot_.size());
   plan_.sync.reserve(by_slot_.size());
+  plan_.samples.reserve(by_slot_.size());
 }
 
 void EngineLoop::Step(Inbox::Mail* mail) {
@@ -55,10 +56,10 @@ void EngineLoop::Step(Inbox::Mail* mail) {
   if (!plan_.empty()) {
     planner_.BeforeRun(plan_);
     const absl::Time run = clock_->Now();
-    LogitRows logits;
-    const absl::Status status = model_->Run(plan_, &logits);
+    StepOutput output;
+    const absl::Status status = model_->Run(plan_, &output);
     TellOfStep(clock_->Now() - run);
-    Commit(status, logits);
+    Commit(status, output);
     if (status.ok()) planner_.AfterRun(plan_, clock_->Now() - begin);
   }
   leases_.Tidy();
@@ -79,6 +80,7 @@ void EngineLoop::Plan() {
   }
   planner_.Plan(&plan_);
   TLIN_CHECK(!plan_.empty() || active_.empty());
+  AddSamples();
   BeginSyncs();
 }
 
@@ -145,6 +147,15 @@ void EngineLoop::TellStarted(const Sequence& sequence) {
                              sequence.request().sampling.seed});
 }
 
+void EngineLoop::AddSamples() {
+  for (const auto* parts : {&plan_.decode, &plan_.fill}) {
+    for (const WindowRows& rows : *parts) {
+      if (rows.logits != WindowRows::Logits::kSample) continue;
+      plan_.samples.push_back(At(rows.slot)->NextSample());
+    }
+  }
+}
+
 void EngineLoop::BeginSyncs() {
   for (const SyncSlice& slice : plan_.sync) {
     if (model_->SyncUnitsLeft(slice.slot) > 0) continue;
@@ -152,31 +163,34 @@ void EngineLoop::BeginSyncs() {
   }
 }
 
-void EngineLoop::Commit(const absl::Status& status, const LogitRows& logits) {
+void EngineLoop::Commit(const absl::Status& status, const StepOutput& output) {
   if (!status.ok()) {
     FailPlan(status);
   } else {
     const absl::Time now = clock_->Now();
-    int32_t row = 0;
+    Committed committed;
     cache_hits_ = 0;
-    for (const auto& rows : plan_.decode) CommitRows(rows, logits, now, &row);
+    for (const auto& rows : plan_.decode)
+      CommitRows(rows, output, now, &committed);
     if (cache_hits_ > 0) listener_->OnCacheHits(cache_hits_);
-    for (const auto& rows : plan_.fill) CommitRows(rows, logits, now, &row);
+    for (const auto& rows : plan_.fill)
+      CommitRows(rows, output, now, &committed);
     for (const SyncSlice& slice : plan_.sync) CommitSlice(slice);
   }
   ForgetEnded();
 }
 
-void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
-                            absl::Time now, int32_t* row) {
+void EngineLoop::CommitRows(const WindowRows& rows, const StepOutput& output,
+                            absl::Time now, Committed* committed) {
   Sequence* const sequence = At(rows.slot);
   const int32_t count = static_cast<int32_t>(rows.tokens.size());
-  const int32_t first_row = *row;
+  const Committed before = *committed;
   const int64_t position = sequence->fed();
   const int64_t history = sequence->history();
-  if (rows.logits == WindowRows::Logits::kLast) *row += 1;
-  if (rows.logits == WindowRows::Logits::kAll) *row += count;
-  TLIN_CHECK(*row <= logits.rows);
+  if (rows.logits == WindowRows::Logits::kSample) committed->tokens += 1;
+  if (rows.logits == WindowRows::Logits::kAll) committed->logit_rows += count;
+  TLIN_CHECK(committed->tokens <= output.tokens.size() &&
+             committed->logit_rows <= output.logits.rows);
 
   const bool decoding = sequence->phase() == Sequence::Phase::kDecoding;
   const bool sample = sequence->AdvanceRows(count, now, step_);
@@ -190,11 +204,11 @@ void EngineLoop::CommitRows(const WindowRows& rows, const LogitRows& logits,
     // Also where the process stood still while the rows were run.
     ending = LeaseOver(*sequence->session());
   } else if (sequence->scoring()) {
-    ending =
-        committer_.CommitScores(logits, first_row, position, count, sequence);
+    ending = committer_.CommitScores(output.logits, before.logit_rows, position,
+                                     count, sequence);
   } else if (sample) {
-    ending =
-        committer_.CommitToken(logits.row(first_row), now, step_, sequence);
+    ending = committer_.CommitToken(output.tokens[before.tokens], now, step_,
+                                    sequence);
   }
   if (ending.has_value()) End(*ending, sequence);
 }

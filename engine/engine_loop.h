@@ -90,9 +90,17 @@ class EngineLoop {
   static void TellStarted(const Sequence& sequence);
   void BeginSyncs();
 
-  void Commit(const absl::Status& status, const LogitRows& logits);
-  void CommitRows(const WindowRows& rows, const LogitRows& logits,
-                  absl::Time now, int32_t* row);
+  // How the tokens that the plan wants are chosen.
+  void AddSamples();
+
+  // What of a step's output is committed.
+  struct Committed {
+    int32_t logit_rows = 0;
+    size_t tokens = 0;
+  };
+  void Commit(const absl::Status& status, const StepOutput& output);
+  void CommitRows(const WindowRows& rows, const StepOutput& output,
+                  absl::Time now, Committed* committed);
   void CommitSlice(const SyncSlice& slice);
   void FailPlan(const absl::Status& status);
   void TellOfStep(absl::Duration duration);

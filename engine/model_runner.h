@@ -27,7 +27,7 @@ struct ModelInfo {
   int32_t generation_window = 0;
   int64_t max_context_tokens = 0;  // of one sequence, prompt and new tokens
   // Bounds on one plan. Rows of a plan's decode and fill parts together that
-  // want logits, and rows of any one fill part.
+  // want logits or a token, and rows of any one fill part.
   int32_t max_decode_rows = 0;
   int32_t max_fill_rows = 0;
   int32_t max_logit_rows = 0;
@@ -131,12 +131,12 @@ class ModelRunner {
   }
   virtual int64_t RowUnits(int64_t context_tokens) const = 0;
 
-  // Runs the plan; `logits` is valid until the next call. On failure the state
+  // Runs the plan; `output` is valid until the next call. On failure the state
   // of every slot named in the plan is undefined until Close; other slots are
   // as they were.
   // REQUIRES: slots are open, in at most one part each, and not in a sync
   // unless the part is a slice of it; the bounds in info() hold.
-  virtual absl::Status Run(const StepPlan& plan, LogitRows* logits) = 0;
+  virtual absl::Status Run(const StepPlan& plan, StepOutput* output) = 0;
 };
 
 }  // namespace tlin

@@ -7,20 +7,10 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/sampling/sampling.h"
 #include "engine/token.h"
 
 namespace tlin {
-
-struct Sampling {
-  float temperature = 1.0f;  // 0: greedy
-  int32_t top_k = 0;         // 0: all
-  float top_p = 1.0f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-  float frequency_penalty = 0.0f;
-  float presence_penalty = 0.0f;
-  uint64_t seed = 0;  // with the position it keys the random numbers
-};
 
 struct Stopping {
   int32_t max_new_tokens = 256;

@@ -32,6 +32,7 @@ int32_t LogitRowsOf(const WindowRows& rows) {
   switch (rows.logits) {
     case WindowRows::Logits::kNone:
       return 0;
+    case WindowRows::Logits::kSample:
     case WindowRows::Logits::kLast:
       return 1;
     case WindowRows::Logits::kAll:
@@ -169,7 +170,7 @@ bool Scheduler::ServeFill(const Runnable& fill, int64_t cost, int32_t* planned,
   }
   WindowRows served = fill.rows;
   served.tokens = served.tokens.subspan(0, static_cast<size_t>(rows));
-  if (rows < all && served.logits == WindowRows::Logits::kLast) {
+  if (rows < all && served.logits == WindowRows::Logits::kSample) {
     served.logits = WindowRows::Logits::kNone;
   }
   const int32_t logit_rows =

@@ -80,9 +80,19 @@ WindowRows Sequence::NextRows() const {
   if (scoring()) {
     rows.logits = WindowRows::Logits::kAll;
   } else if (end == static_cast<int64_t>(tokens_.size())) {
-    rows.logits = WindowRows::Logits::kLast;
+    rows.logits = WindowRows::Logits::kSample;
   }
   return rows;
+}
+
+SampleRow Sequence::NextSample() const {
+  SampleRow row;
+  row.sampling = request().sampling;
+  row.position = static_cast<int64_t>(tokens_.size());
+  row.counts = counts.counts();
+  row.banned = stop_checker.banned();
+  row.logprobs = request().output.logprobs;
+  return row;
 }
 
 void Sequence::Admit(SlotLease lease, const StateExtent& extent, absl::Time now,

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "engine/model_runner.h"
+#include "engine/sampling/token_counts.h"
 #include "engine/session/prefix_cache.h"
 #include "engine/session/session.h"
 #include "engine/slot_pool.h"
@@ -16,7 +17,6 @@
 #include "engine/stop_checker.h"
 #include "engine/ticket.h"
 #include "engine/token.h"
-#include "engine/token_counts.h"
 #include "engine/token_sink.h"
 
 namespace tlin {
@@ -94,6 +94,9 @@ class Sequence {
   void EndSync(int64_t step);
   // The same without a sync: the state of this history was there.
   void SkipSync(absl::Time now, int64_t step);
+  // How the token after those rows is chosen; borrowed until the sequence goes
+  // on.
+  SampleRow NextSample() const;
   // The first `rows` of NextRows were run. True where a token is to be sampled
   // now.
   bool AdvanceRows(int32_t rows, absl::Time now, int64_t step);

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/sampling/sample_row.h"
+#include "engine/sampling/sampling.h"
 #include "engine/token.h"
 
 namespace tlin {
@@ -16,8 +18,9 @@ namespace tlin {
 struct WindowRows {
   enum class Logits {
     kNone,
-    kLast,  // of the last row: the next token is sampled from it
-    kAll,   // of every row: scoring
+    kSample,  // of the last row, for the next token alone to be chosen by
+    kLast,    // of the last row
+    kAll,     // of every row: scoring
   };
 
   SlotId slot = 0;
@@ -75,17 +78,19 @@ struct StepPlan {
   std::vector<WindowRows> fill;    // each sequence's rows are run by themselves
   std::vector<SyncSlice> sync;
   SyncPrices sync_prices;
+  // One for each part that wants a token chosen, in order: decode, then fill.
+  std::vector<SampleRow> samples;
 
   bool empty() const { return decode.empty() && fill.empty() && sync.empty(); }
   void clear() {
     decode.clear();
     fill.clear();
     sync.clear();
+    samples.clear();
   }
 };
 
-// Logits in host memory, owned by the model, valid until its next Run. Row
-// order: the rows of `decode` in order, then those of `fill` in order.
+// Logits in host memory, owned by the model.
 struct LogitRows {
   const float* data = nullptr;  // [rows, vocab_size]
   int32_t rows = 0;
@@ -95,6 +100,13 @@ struct LogitRows {
     return absl::MakeConstSpan(data + int64_t{i} * vocab_size,
                                static_cast<size_t>(vocab_size));
   }
+};
+
+// What a step has made, valid until the model's next Run. In order: of
+// `decode`, then of `fill`.
+struct StepOutput {
+  LogitRows logits;                       // of parts with kLast and kAll
+  absl::Span<const SampledToken> tokens;  // one for each of the plan's samples
 };
 
 }  // namespace tlin

@@ -8,19 +8,15 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/sampling/sampling.h"
 #include "engine/token.h"
 
 namespace tlin {
 
-struct Candidate {
-  TokenId token_id = 0;
-  float logprob = 0.0f;
-};
-
 struct TokenLogprobs {
   TokenId token_id = 0;
-  float logprob =
-      0.0f;          // of the model's distribution, before sampling's changes
+  // Of the model's distribution, before sampling's changes.
+  float logprob = 0.0f;
   int32_t rank = 0;  // 1: the likeliest
   std::vector<Candidate> top;
 };

@@ -13,7 +13,6 @@
 namespace tlin {
 
 // Bounds on one request, so that no caller makes a step dear or large.
-inline constexpr int32_t kMaxLogprobs = 128;
 inline constexpr size_t kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 256;
 inline constexpr size_t kMaxStopTokens = 128;

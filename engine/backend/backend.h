@@ -21,6 +21,8 @@
 #include "absl/types/span.h"
 #include "engine/backend/dtype.h"
 #include "engine/backend/kv_block.h"
+#include "engine/sampling/sample_row.h"
+#include "engine/sampling/sampling.h"
 #include "engine/token.h"
 
 namespace tlin {
@@ -97,6 +99,8 @@ struct WindowPart {
   PartialRing carry = {};
   int32_t first_query = 0;
   int32_t carried_blocks = 0;
+  // Its blocks come to be more with the context.
+  bool grows = false;
 };
 
 struct BackendShape {
@@ -105,10 +109,13 @@ struct BackendShape {
   int32_t ffn_size = 0;
   int32_t vocab_size = 0;
   int32_t max_rows = 0;        // of any one call
-  int32_t max_logit_rows = 0;  // of ComputeLogits
+  int32_t max_logit_rows = 0;  // of ComputeLogits and SampleTokens
   // Of histories and windows that grow, of all parts of one AttendWindow in
   // which each has one row. More, or more rows, take more time, no more memory.
   int64_t max_blocks = 0;
+  // Calls of AttendWindow in one step, and those whose parts grow.
+  int32_t layers = 0;
+  int32_t growing_layers = 0;
 };
 
 // Engine thread only. Operations are enqueued in order; results are in place
@@ -134,6 +141,19 @@ class Backend {
       absl::Span<const HostMatrix> weight, const HostMatrix& bias) = 0;
   virtual absl::StatusOr<std::unique_ptr<Norm>> MakeNorm(
       const HostMatrix& weight, const HostMatrix& bias) = 0;
+
+  // Whether what follows is in the background: it may run beside what is not,
+  // at lower priority. REQUIRES: the memory of the two is apart between calls
+  // of Synchronize.
+  virtual void SetBackground(bool) {}
+
+  // What follows until EndDecode is a decode step: operations on `rows` rows,
+  // in parts of one row each, which end with SampleTokens of all of them. Every
+  // such step has the same operations, on the same memory but for caches, so
+  // that a backend may record it once and run it as a whole. REQUIRES: Rows
+  // have memory for max_rows, or max_logit_rows if that is less.
+  virtual void BeginDecode(int32_t, absl::Span<const SampleRow>) {}
+  virtual void EndDecode() {}
 
   // --- Operations.
   // x[i] = row ids[i] of the embedding, which is `table`'s W.
@@ -197,6 +217,15 @@ class Backend {
   virtual void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                              absl::Span<const int32_t> row_indices,
                              float* logits) = 0;
+
+  // The tokens that follow rows of x: tokens[i] is chosen as samples[i] says
+  // (engine/sampling/sampler.h) by the logits of x[row_indices[i]]. To host
+  // memory, in place when Synchronize returns. Given the same logits every
+  // backend chooses the same tokens.
+  virtual void SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                            absl::Span<const int32_t> row_indices,
+                            absl::Span<const SampleRow> samples,
+                            SampledToken* tokens) = 0;
 
   // The filled rows of a block to host memory and back, KvRowsBytes of them:
   // keys [rows, n_embd], then values [rows, n_embd], in the backend's dtype.

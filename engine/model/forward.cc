@@ -44,6 +44,7 @@ void Model::PlaceWindow(const WindowRows& part, int32_t layer,
       page.rows = row + 1;
       kv_rows_[first_row + i] = {page.data, page.capacity, row};
     }
+    placed.grows = true;
     placed.window =
         pages.subspan(0, (slot.window_tokens + kTileRows - 1) / kTileRows);
     return;
@@ -55,15 +56,17 @@ void Model::PlaceWindow(const WindowRows& part, int32_t layer,
     kv_rows_[first_row + i] = {window.data, window.capacity, before + i};
   }
   placed.window = absl::MakeConstSpan(&window, 1);
+  // The first layer's may be AttendDerivedHistory's.
+  placed.grows = config_.architecture == Architecture::kTLinFormer &&
+                 layer % config_.block_depth == 0 &&
+                 !(layer == 0 && config_.derived_history);
   if (slot.history_tokens == 0) return;
   if (layer % config_.block_depth != 0) {
     KvBlock& history = history_blocks_[index];
     history = cache_->CompressedHistory(part.slot, layer);
     history.rows = slot.compressed_rows;
     placed.history = absl::MakeConstSpan(&history, 1);
-  } else if (config_.architecture == Architecture::kTLinFormer) {
-    // AttendDerivedHistory's.
-    if (layer == 0 && config_.derived_history) return;
+  } else if (placed.grows) {
     placed.history =
         cache_->Pages(part.slot, GrowingLayer(layer / config_.block_depth))
             .subspan(0, HistoryPages(config_, slot.history_tokens));
@@ -110,7 +113,7 @@ void Model::AttendDerivedHistory(const WindowRows& part, int32_t first_row,
        position += kTileRows) {
     const auto tile_rows = static_cast<int32_t>(
         std::min<int64_t>(kTileRows, slot.history_tokens - position));
-    const KvBlock tile = {tile_->data(), kTileRows, tile_rows};
+    const KvBlock tile = {history_tile_->data(), kTileRows, tile_rows};
     LookUpTile(part.history, position, tile);
     backend_->AccumulateAttention(queries, tile, partial);
     if (position + kTileRows == WholeTiles(slot.history_tokens)) {
@@ -123,13 +126,16 @@ void Model::AttendDerivedHistory(const WindowRows& part, int32_t first_row,
 }
 
 void Model::RunWindowRows(absl::Span<const WindowRows> parts,
-                          LogitRows* logits) {
+                          absl::Span<const SampleRow> samples,
+                          StepOutput* output) {
   const int32_t rows = PlaceRows(parts);
   TLIN_CHECK(rows <= backend_->shape().max_rows);
   const Rows x = RowsOf(x_, rows);
   const Rows q = RowsOf(q_, rows);
   const Rows attended = RowsOf(attended_, rows);
   const auto placed = absl::MakeConstSpan(window_parts_).first(parts.size());
+  const bool decodes = IsDecodeStep(parts);
+  if (decodes) backend_->BeginDecode(rows, samples.first(parts.size()));
   backend_->Embed(*weights_.embedding, absl::MakeConstSpan(tokens_).first(rows),
                   x);
   for (int32_t i = 0; i < config_.layers(); ++i) {
@@ -147,17 +153,53 @@ void Model::RunWindowRows(absl::Span<const WindowRows> parts,
   }
 
   logit_rows_.clear();
+  sample_rows_.clear();
   int32_t row = 0;
   for (const WindowRows& part : parts) {
-    const auto count = static_cast<int32_t>(part.tokens.size());
-    for (int32_t i = 0; i < count; ++i, ++row) {
-      const bool last = i == count - 1;
-      if (part.logits == WindowRows::Logits::kAll ||
-          (part.logits == WindowRows::Logits::kLast && last)) {
-        logit_rows_.push_back(row);
-      }
+    const int32_t next = row + static_cast<int32_t>(part.tokens.size());
+    switch (part.logits) {
+      case WindowRows::Logits::kNone:
+        break;
+      case WindowRows::Logits::kSample:
+        sample_rows_.push_back(next - 1);
+        break;
+      case WindowRows::Logits::kLast:
+        logit_rows_.push_back(next - 1);
+        break;
+      case WindowRows::Logits::kAll:
+        for (int32_t i = row; i < next; ++i) logit_rows_.push_back(i);
+        break;
     }
+    row = next;
   }
+  Sample(x, samples, output);
+  if (decodes) backend_->EndDecode();
+  ReadLogits(x, &output->logits);
+}
+
+bool Model::IsDecodeStep(absl::Span<const WindowRows> parts) const {
+  // With a derived history there are more operations the longer it is.
+  if (history_tile_ != nullptr) return false;
+  return std::all_of(parts.begin(), parts.end(), [](const WindowRows& part) {
+    return part.tokens.size() == 1 &&
+           part.logits == WindowRows::Logits::kSample;
+  });
+}
+
+void Model::Sample(Rows x, absl::Span<const SampleRow> samples,
+                   StepOutput* output) {
+  if (sample_rows_.empty()) return;
+  const size_t before = output->tokens.size();
+  const size_t after = before + sample_rows_.size();
+  TLIN_CHECK(sample_rows_.size() <= samples.size() &&
+             after <= tokens_chosen_.size());
+  backend_->SampleTokens(*weights_.norm, *weights_.embedding, x, sample_rows_,
+                         samples.first(sample_rows_.size()),
+                         tokens_chosen_.data() + before);
+  output->tokens = absl::MakeConstSpan(tokens_chosen_).first(after);
+}
+
+void Model::ReadLogits(Rows x, LogitRows* logits) {
   if (logit_rows_.empty()) return;
   const auto wanted = static_cast<int32_t>(logit_rows_.size());
   TLIN_CHECK(logits->rows + wanted <= info_.max_logit_rows);

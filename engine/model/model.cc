@@ -52,7 +52,9 @@ BackendShape MakeBackendShape(const ModelConfig& config,
   shape.max_rows =
       std::max({kTileRows, MaxDecodeRows(options), QueryRows(config, options)});
   shape.max_logit_rows = std::max(kScoreRows, MaxDecodeRows(options));
+  shape.layers = config.layers();
   if (HistoryLayers(config) > 0) {
+    shape.growing_layers = HistoryLayers(config);
     shape.max_blocks =
         HistoryPages(config, options.history_tokens) + options.slots;
   }
@@ -101,7 +103,13 @@ Model::Model(const ModelConfig& config, const ModelOptions& options,
 
 absl::Status Model::AllocateWorkspace() {
   const BackendShape& shape = backend_->shape();
-  for (std::unique_ptr<DeviceBuffer>* buffer : {&x_, &q_, &attended_}) {
+  std::vector<std::unique_ptr<DeviceBuffer>*> rows_of_calls = {&x_, &q_,
+                                                               &attended_};
+  if (info_.max_syncs > 0) {
+    rows_of_calls.insert(rows_of_calls.end(),
+                         {&sync_x_, &sync_q_, &sync_attended_});
+  }
+  for (std::unique_ptr<DeviceBuffer>* buffer : rows_of_calls) {
     TLIN_ASSIGN_OR_RETURN(*buffer,
                           backend_->Allocate(RowsBytes(shape.max_rows)));
   }
@@ -121,6 +129,7 @@ absl::Status Model::AllocateWorkspace() {
   }
   if (config_.derived_history &&
       config_.architecture == Architecture::kTLinFormer) {
+    TLIN_ASSIGN_OR_RETURN(history_tile_, backend_->Allocate(tile_->size()));
     TLIN_ASSIGN_OR_RETURN(
         history_partial_,
         backend_->Allocate(backend_->PartialBytes(kTileRows)));
@@ -134,6 +143,8 @@ absl::Status Model::AllocateWorkspace() {
   window_blocks_.resize(rows);
   history_blocks_.resize(rows);
   logit_rows_.reserve(static_cast<size_t>(shape.max_logit_rows));
+  sample_rows_.reserve(static_cast<size_t>(shape.max_logit_rows));
+  tokens_chosen_.resize(static_cast<size_t>(shape.max_logit_rows));
   logits_size_ = int64_t{shape.max_logit_rows} * config_.vocab_size;
   logits_.reset(new (std::nothrow) float[static_cast<size_t>(logits_size_)]);
   if (logits_ == nullptr) {
@@ -176,9 +187,10 @@ ModelMemory Model::memory() const {
   memory.workspace = backend_->workspace_bytes() + x_->size() + q_->size() +
                      attended_->size() + tile_->size() +
                      logits_size_ * static_cast<int64_t>(sizeof(float));
+  if (sync_x_ != nullptr) memory.workspace += 3 * sync_x_->size();
   if (table_ != nullptr) memory.vocabulary_table = table_->size();
   if (history_partial_ != nullptr) {
-    memory.workspace += history_partial_->size();
+    memory.workspace += history_partial_->size() + history_tile_->size();
   }
   for (const SyncWorkspace& workspace : sync_workspaces_) {
     memory.workspace += workspace.queries->size() + workspace.rows->size() +
@@ -261,13 +273,19 @@ int64_t Model::RowUnits(int64_t context_tokens) const {
       1, static_cast<int64_t>(RowFlops(config_, context_tokens) / 1e6));
 }
 
-absl::Status Model::Run(const StepPlan& plan, LogitRows* logits) {
-  *logits = {logits_.get(), 0, config_.vocab_size};
-  if (!plan.decode.empty()) RunWindowRows(plan.decode, logits);
+absl::Status Model::Run(const StepPlan& plan, StepOutput* output) {
+  output->logits = {logits_.get(), 0, config_.vocab_size};
+  output->tokens = {};
+  if (!plan.decode.empty()) RunWindowRows(plan.decode, plan.samples, output);
   for (const WindowRows& part : plan.fill) {
-    RunWindowRows(absl::MakeConstSpan(&part, 1), logits);
+    RunWindowRows(
+        absl::MakeConstSpan(&part, 1),
+        absl::MakeConstSpan(plan.samples).subspan(output->tokens.size()),
+        output);
   }
+  backend_->SetBackground(true);
   for (const SyncSlice& slice : plan.sync) RunSlice(slice, plan.sync_prices);
+  backend_->SetBackground(false);
   return backend_->Synchronize();
 }
 

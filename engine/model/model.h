@@ -58,7 +58,7 @@ class Model final : public ModelRunner {
   int32_t syncs_in_flight() const override;
   SyncWork SyncWorkOf(int64_t history_tokens) const override;
   int64_t RowUnits(int64_t context_tokens) const override;
-  absl::Status Run(const StepPlan& plan, LogitRows* logits) override;
+  absl::Status Run(const StepPlan& plan, StepOutput* output) override;
 
  private:
   // What a sync needs while it runs; it does not grow with the history.
@@ -92,13 +92,20 @@ class Model final : public ModelRunner {
   absl::Status MakeVocabularyTable();
 
   // forward.cc
-  void RunWindowRows(absl::Span<const WindowRows> parts, LogitRows* logits);
+  // The samples of the parts that want a token are the first of `samples`.
+  void RunWindowRows(absl::Span<const WindowRows> parts,
+                     absl::Span<const SampleRow> samples, StepOutput* output);
   // Writes positions_ and the parts' token ids; advances their windows.
   int32_t PlaceRows(absl::Span<const WindowRows> parts);
   // Points kv_rows_ and window_parts_ at layer `layer` of the parts' slots.
   void PlaceLayer(absl::Span<const WindowRows> parts, int32_t layer);
   void PlaceWindow(const WindowRows& part, int32_t layer, int32_t first_row,
                    size_t index);
+  // Of the rows in sample_rows_ and in logit_rows_: their tokens, their logits.
+  void Sample(Rows x, absl::Span<const SampleRow> samples, StepOutput* output);
+  void ReadLogits(Rows x, LogitRows* logits);
+  // The parts are what Backend::BeginDecode is for.
+  bool IsDecodeStep(absl::Span<const WindowRows> parts) const;
   // q, k and v of the rows placed at layer `layer`.
   void ProjectRows(int32_t layer, Rows x, Rows q);
   // Adds the first layer's attention to a history that is not stored.
@@ -165,10 +172,15 @@ class Model final : public ModelRunner {
   std::unique_ptr<DeviceBuffer> x_;         // f32 [max_rows, D]
   std::unique_ptr<DeviceBuffer> q_;         // f32 [max_rows, D]
   std::unique_ptr<DeviceBuffer> attended_;  // f32 [max_rows, D]
-  std::unique_ptr<DeviceBuffer> tile_;      // a KvBlock of kTileRows
+  // The same of one step of a sync, which runs beside them, and its tile.
+  std::unique_ptr<DeviceBuffer> sync_x_;
+  std::unique_ptr<DeviceBuffer> sync_q_;
+  std::unique_ptr<DeviceBuffer> sync_attended_;
+  std::unique_ptr<DeviceBuffer> tile_;  // a KvBlock of kTileRows
   // Where the history is derived: the vocabulary table, and where a
-  // tlinformer's rows meet it, the partial of kTileRows queries.
+  // tlinformer's rows meet it, a tile and the partial of kTileRows queries.
   std::unique_ptr<DeviceBuffer> table_;  // f32 [vocab, 3D]
+  std::unique_ptr<DeviceBuffer> history_tile_;
   std::unique_ptr<DeviceBuffer> history_partial_;
   std::vector<TokenId> tokens_;
   std::vector<int32_t> positions_;
@@ -178,8 +190,10 @@ class Model final : public ModelRunner {
   std::vector<KvBlock> window_blocks_;   // one a part
   std::vector<KvBlock> history_blocks_;  // one a part
   std::vector<int32_t> logit_rows_;
+  std::vector<int32_t> sample_rows_;
   int64_t logits_size_ = 0;
-  std::unique_ptr<float[]> logits_;  // [max_logit_rows, vocab]
+  std::unique_ptr<float[]> logits_;          // [max_logit_rows, vocab]
+  std::vector<SampledToken> tokens_chosen_;  // [max_logit_rows]
 };
 
 }  // namespace tlin

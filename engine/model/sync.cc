@@ -78,8 +78,8 @@ void Model::ReadHistory(const Slot& slot, SlotId id, int32_t block,
   const auto positions = PositionsFrom(position, x.rows);
   const auto tokens = slot.sync_tokens.subspan(position, x.rows);
   backend_->Embed(*weights_.embedding, tokens, x);
-  const Rows q = RowsOf(q_, x.rows);
-  const Rows attended = RowsOf(attended_, x.rows);
+  const Rows q = RowsOf(sync_q_, x.rows);
+  const Rows attended = RowsOf(sync_attended_, x.rows);
   const int32_t restore = config_.block_depth - 1;
   for (int32_t before = 0; before < block; ++before) {
     // The restore layer's queries are the compress layer's.
@@ -103,7 +103,7 @@ Rows Model::ReadTile(const Slot& slot, SlotId id) {
   const Rows queries = RowsOf(sync_workspaces_[slot.sync_workspace].rows, 0);
   float* const rest = queries.data + held * config_.n_embd;
   if (read == 0) return {rest, step.rows};
-  const Rows x = RowsOf(x_, step.rows);
+  const Rows x = RowsOf(sync_x_, step.rows);
   ReadHistory(slot, id, step.block, step.position, {x.data, read});
   if (read < step.rows) {
     backend_->Copy(rest, x.data + int64_t{read} * config_.n_embd,
@@ -173,7 +173,7 @@ void Model::RunSyncStep(Slot* slot, SlotId id) {
 void Model::RunSyncLayer(const Slot& slot, SlotId id, const SyncStep& step) {
   const SyncWorkspace& workspace = sync_workspaces_[slot.sync_workspace];
   const Rows z = RowsOf(workspace.rows, step.rows);
-  const Rows attended = RowsOf(attended_, step.rows);
+  const Rows attended = RowsOf(sync_attended_, step.rows);
   const LayerWeights& weights = layer(step.block, step.layer);
   if (step.layer == 0) {
     backend_->FinishPartial(workspace.partial->data(), attended);
@@ -189,7 +189,7 @@ void Model::RunSyncLayer(const Slot& slot, SlotId id, const SyncStep& step) {
     backend_->ProjectKv(weights, z, positions, kv);
     return;
   }
-  const Rows q = RowsOf(q_, step.rows);
+  const Rows q = RowsOf(sync_q_, step.rows);
   backend_->ProjectQkv(weights, z, positions, q, kv);
   backend_->Attend(q, compressed, attended);
   backend_->Finish(weights, attended, z);

@@ -46,7 +46,7 @@ void BackendTest::TearDown() {
 void BackendTest::Make(int32_t n_embd, int32_t n_head, int32_t ffn_size,
                        int32_t vocab_size) {
   auto backend = GetParam().make(
-      {n_embd, n_head, ffn_size, vocab_size, 300, 64, kMaxBlocks});
+      {n_embd, n_head, ffn_size, vocab_size, 300, 64, kMaxBlocks, 2, 1});
   ASSERT_TRUE(backend.ok()) << backend.status();
   backend_ = *std::move(backend);
 }

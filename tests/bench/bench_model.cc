@@ -43,10 +43,11 @@ void BenchModel::Step() {
   for (size_t slot = 0; slot < sequences_.size(); ++slot) {
     plan.decode.push_back(
         {static_cast<SlotId>(slot), absl::MakeConstSpan(&kNext[slot % 5], 1),
-         WindowRows::Logits::kLast, sequences_[slot]->history()});
+         WindowRows::Logits::kSample, sequences_[slot]->history()});
+    plan.samples.emplace_back().sampling.temperature = 0;
   }
-  LogitRows logits;
-  TLIN_CHECK(model_->Run(plan, &logits).ok());
+  StepOutput output;
+  TLIN_CHECK(model_->Run(plan, &output).ok());
 }
 
 }  // namespace tlin

@@ -33,8 +33,8 @@ void RunSync(Model* model, absl::Span<const TokenId> history) {
   model->BeginSync(0, history);
   StepPlan plan;
   plan.sync.push_back({0, int64_t{1} << 60});
-  LogitRows logits;
-  TLIN_CHECK(model->Run(plan, &logits).ok());
+  StepOutput output;
+  TLIN_CHECK(model->Run(plan, &output).ok());
   TLIN_CHECK(model->SyncUnitsLeft(0) == 0);
 }
 

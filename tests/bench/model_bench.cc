@@ -128,8 +128,8 @@ void BM_Sync(benchmark::State& state) {
     model->BeginSync(0, tokens);
     StepPlan plan;
     plan.sync.push_back({0, model->SyncUnitsLeft(0)});
-    LogitRows logits;
-    if (!model->Run(plan, &logits).ok()) state.SkipWithError("sync failed");
+    StepOutput output;
+    if (!model->Run(plan, &output).ok()) state.SkipWithError("sync failed");
     model->Close(0);
   }
   Work work;
@@ -155,9 +155,9 @@ void BM_WindowFill(benchmark::State& state) {
     model.Place(1, 1024 + 256 - rows);
     StepPlan plan;
     plan.fill.push_back({0, tokens, WindowRows::Logits::kLast});
-    LogitRows logits;
+    StepOutput output;
     state.ResumeTiming();
-    if (!model.model()->Run(plan, &logits).ok()) {
+    if (!model.model()->Run(plan, &output).ok()) {
       state.SkipWithError("fill failed");
     }
   }

@@ -4,7 +4,8 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
+#include "engine/sampling/token_counts.h"
 
 namespace tlin {
 namespace {
@@ -31,9 +32,10 @@ void Run(benchmark::State& state, const Sampling& sampling) {
     counts.AddPrompt(prompt);
   }
   int64_t position = 0;
+  SampledToken sampled;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(
-        sampler.Sample(logits, sampling, counts, {}, position++));
+    sampler.Sample(logits, {sampling, position++, counts.counts()}, &sampled);
+    benchmark::DoNotOptimize(sampled);
   }
 }
 
@@ -80,10 +82,10 @@ void BM_Penalties(benchmark::State& state) {
 void BM_Logprobs(benchmark::State& state) {
   const std::vector<float> logits = Logits();
   Sampler sampler(kVocab);
-  TokenLogprobs out;
+  SampledToken scored;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(sampler.Logprobs(
-        logits, 7, static_cast<int32_t>(state.range(0)), &out));
+    sampler.Score(logits, 7, static_cast<int32_t>(state.range(0)), &scored);
+    benchmark::DoNotOptimize(scored);
   }
 }
 

@@ -12,7 +12,7 @@
 #include "engine/base/check.h"
 #include "engine/engine_loop.h"
 #include "engine/inbox.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/puppet_model.h"
 #include "tests/testing/recording_listener.h"

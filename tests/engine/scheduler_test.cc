@@ -19,7 +19,7 @@ const TokenId kTokens[64] = {};
 Runnable Decode(SlotId slot, int64_t ready = 0) {
   Runnable r;
   r.slot = slot;
-  r.rows = {slot, absl::MakeConstSpan(kTokens, 1), WindowRows::Logits::kLast};
+  r.rows = {slot, absl::MakeConstSpan(kTokens, 1), WindowRows::Logits::kSample};
   r.ready_step = ready;
   return r;
 }
@@ -129,7 +129,7 @@ TEST(SchedulerTest, APartDearerThanAStepRunsAllTheSame) {
 TEST(SchedulerTest, AFillRunsAsManyRowsAsAreAffordable) {
   Scheduler scheduler({8, 8, 1, 4});
   StepPlan plan;
-  const auto last = WindowRows::Logits::kLast;
+  const auto last = WindowRows::Logits::kSample;
   const std::vector<Runnable> list = {Fill(0, 30, 300, 300, last)};
   scheduler.Plan(list, 170, &plan);
   ASSERT_THAT(plan.fill, SizeIs(1));
@@ -231,10 +231,10 @@ TEST(SchedulerTest, EveryPlanIsLegalAndWorkIsConserved) {
         ASSERT_EQ(served % static_cast<size_t>(bounds.fill_granularity), 0u);
       }
       ASSERT_EQ(rows.logits,
-                served < all && fill.rows.logits == WindowRows::Logits::kLast
+                served < all && fill.rows.logits == WindowRows::Logits::kSample
                     ? WindowRows::Logits::kNone
                     : fill.rows.logits);
-      if (rows.logits == WindowRows::Logits::kLast) ++logit_rows;
+      if (rows.logits == WindowRows::Logits::kSample) ++logit_rows;
       if (rows.logits == WindowRows::Logits::kAll) {
         logit_rows += rows.tokens.size();
       }

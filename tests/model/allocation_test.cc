@@ -39,7 +39,8 @@ TEST_P(AllocationTest, AStepTakesNothingFromTheHeap) {
     for (SlotId slot = 0; slot < 6; ++slot) {
       model->Open(slot, 2000);
       decode.decode.push_back({slot, absl::MakeConstSpan(&tokens[slot], 1),
-                               WindowRows::Logits::kLast});
+                               WindowRows::Logits::kSample});
+      decode.samples.emplace_back().sampling.top_p = 0.9f;
     }
     StepPlan fill;
     fill.fill.push_back(
@@ -49,12 +50,12 @@ TEST_P(AllocationTest, AStepTakesNothingFromTheHeap) {
     sync.sync.push_back({7, 10});
     model->Open(7, 2000);
     if (config.has_windows()) model->BeginSync(7, tokens);
-    LogitRows logits;
+    StepOutput output;
 
     const int64_t before = AllocationCount();
-    bool ok = model->Run(fill, &logits).ok();
-    while (model->SyncUnitsLeft(7) > 0) ok &= model->Run(sync, &logits).ok();
-    for (int i = 0; i < 60; ++i) ok &= model->Run(decode, &logits).ok();
+    bool ok = model->Run(fill, &output).ok();
+    while (model->SyncUnitsLeft(7) > 0) ok &= model->Run(sync, &output).ok();
+    for (int i = 0; i < 60; ++i) ok &= model->Run(decode, &output).ok();
     EXPECT_EQ(AllocationCount() - before, 0);
     EXPECT_TRUE(ok);
     for (SlotId slot = 0; slot < 8; ++slot) model->Close(slot);
@@ -93,7 +94,7 @@ TEST(ConstantCacheTest, ASessionTakesNothingAtAnyLength) {
       sync.sync.push_back({0, 1000});
       fill.fill.push_back(
           {0, {&tokens[history], 1}, WindowRows::Logits::kLast});
-      LogitRows logits;
+      StepOutput output;
       const int64_t allocations = AllocationCount();
       const int64_t heap = HeapBytes();
       model->Open(0, history + 1);
@@ -101,10 +102,10 @@ TEST(ConstantCacheTest, ASessionTakesNothingAtAnyLength) {
       bool ok = true;
       int64_t most = heap;
       while (model->SyncUnitsLeft(0) > 0) {
-        ok &= model->Run(sync, &logits).ok();
+        ok &= model->Run(sync, &output).ok();
         most = std::max(most, HeapBytes());
       }
-      ok &= model->Run(fill, &logits).ok();
+      ok &= model->Run(fill, &output).ok();
       most = std::max(most, HeapBytes());
       EXPECT_TRUE(ok);
       EXPECT_EQ(AllocationCount() - allocations, 0) << history;

@@ -85,8 +85,8 @@ TEST_P(OracleTest, ASyncCostsItsClosedForm) {
   counted.model->BeginSync(0, tokens);
   StepPlan plan;
   plan.sync.push_back({0, counted.model->SyncUnitsLeft(0)});
-  LogitRows logits;
-  ASSERT_TRUE(counted.model->Run(plan, &logits).ok());
+  StepOutput output;
+  ASSERT_TRUE(counted.model->Run(plan, &output).ok());
   EXPECT_EQ(counted.model->SyncUnitsLeft(0), 0);
   EXPECT_EQ(counted.backend->flops() - before, SyncFlops(config_, history));
   counted.model->Close(0);

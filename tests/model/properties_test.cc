@@ -119,11 +119,11 @@ TEST_P(ModelPropertiesTest, ARowIsTheSameAloneAndAmong32Others) {
         model->Extent(7).window_tokens == config_.generation_window) {
       continue;
     }
-    LogitRows logits;
-    ASSERT_TRUE(model->Run(plan, &logits).ok());
+    StepOutput output;
+    ASSERT_TRUE(model->Run(plan, &output).ok());
     for (size_t i = 0; i < plan.decode.size(); ++i) {
       if (plan.decode[i].slot != 7) continue;
-      const auto row = logits.row(static_cast<int32_t>(i));
+      const auto row = output.logits.row(static_cast<int32_t>(i));
       EXPECT_EQ(std::vector<float>(row.begin(), row.end()), alone);
     }
   }
@@ -159,8 +159,8 @@ TEST_P(ModelPropertiesTest, UnitsAreKnownBeforehandAndFallToZero) {
   while (left > 0) {
     StepPlan plan;
     plan.sync.push_back({0, 1});
-    LogitRows logits;
-    ASSERT_TRUE(model->Run(plan, &logits).ok());
+    StepOutput output;
+    ASSERT_TRUE(model->Run(plan, &output).ok());
     ASSERT_LT(model->SyncUnitsLeft(0), left);
     left = model->SyncUnitsLeft(0);
   }
@@ -273,8 +273,8 @@ TEST(ModelMemoryTest, ASyncIsDroppedInTheMiddle) {
   model->BeginSync(3, tokens);
   StepPlan plan;
   plan.sync.push_back({3, 1});
-  LogitRows logits;
-  ASSERT_TRUE(model->Run(plan, &logits).ok());
+  StepOutput output;
+  ASSERT_TRUE(model->Run(plan, &output).ok());
   model->Close(3);
   EXPECT_EQ(model->syncs_in_flight(), 0);
   model->Open(3, 2000);

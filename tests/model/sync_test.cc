@@ -73,7 +73,7 @@ TEST_P(SyncTest, FourAtOnceAndADecoderDoNotDisturbEachOther) {
   EXPECT_EQ(model_->syncs_in_flight(), 4);
   model_->Open(4, kLength);
   StepPlan plan;
-  LogitRows logits;
+  StepOutput output;
   for (int64_t step = 0; model_->syncs_in_flight() > 0 || step < 40; ++step) {
     plan.clear();
     if (step < 40) {
@@ -84,9 +84,9 @@ TEST_P(SyncTest, FourAtOnceAndADecoderDoNotDisturbEachOther) {
       const int64_t left = model_->SyncUnitsLeft(slot);
       if (left > 0) plan.sync.push_back({slot, (step + slot) % 3});
     }
-    ASSERT_TRUE(model_->Run(plan, &logits).ok());
+    ASSERT_TRUE(model_->Run(plan, &output).ok());
     if (step == 39) {
-      const auto row = logits.row(0);
+      const auto row = output.logits.row(0);
       EXPECT_EQ(std::vector<float>(row.begin(), row.end()), decoded);
     }
   }
@@ -95,8 +95,8 @@ TEST_P(SyncTest, FourAtOnceAndADecoderDoNotDisturbEachOther) {
     plan.decode.push_back({slot,
                            absl::MakeConstSpan(&tokens_[histories[slot]], 1),
                            WindowRows::Logits::kLast});
-    ASSERT_TRUE(model_->Run(plan, &logits).ok());
-    const auto row = logits.row(0);
+    ASSERT_TRUE(model_->Run(plan, &output).ok());
+    const auto row = output.logits.row(0);
     EXPECT_EQ(std::vector<float>(row.begin(), row.end()), expected[slot]);
   }
   for (SlotId slot = 0; slot < 5; ++slot) model_->Close(slot);
@@ -126,8 +126,8 @@ TEST_P(SyncTest, ALaterSyncKeepsTheFirstBlocksKeysWhereTheyArePaged) {
     const int64_t units = model->SyncUnitsLeft(0);
     StepPlan plan;
     plan.sync.push_back({0, units});
-    LogitRows logits;
-    EXPECT_TRUE(model->Run(plan, &logits).ok());
+    StepOutput output;
+    EXPECT_TRUE(model->Run(plan, &output).ok());
     EXPECT_LE(units, model->SyncUnits(history));
     return backend.product_flops() - before;
   };

@@ -34,8 +34,8 @@ void SequenceDriver::Sync() {
   while (model_->SyncUnitsLeft(slot_) > 0) {
     StepPlan plan;
     plan.sync.push_back({slot_, slice_units_});
-    LogitRows logits;
-    TLIN_CHECK(model_->Run(plan, &logits).ok());
+    StepOutput output;
+    TLIN_CHECK(model_->Run(plan, &output).ok());
   }
 }
 
@@ -53,10 +53,11 @@ std::vector<std::vector<float>> SequenceDriver::Fill(
     tokens_.insert(tokens_.end(), part.begin(), part.end());
     StepPlan plan;
     plan.fill.push_back({slot_, part, wanted, history()});
-    LogitRows logits;
-    TLIN_CHECK(model_->Run(plan, &logits).ok());
-    for (int32_t i = 0; i < logits.rows; ++i) {
-      rows.emplace_back(logits.row(i).begin(), logits.row(i).end());
+    StepOutput output;
+    TLIN_CHECK(model_->Run(plan, &output).ok());
+    for (int32_t i = 0; i < output.logits.rows; ++i) {
+      rows.emplace_back(output.logits.row(i).begin(),
+                        output.logits.row(i).end());
     }
   }
   return rows;

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 
 namespace tlin {
 
@@ -33,7 +33,8 @@ int64_t HistoryOf(int64_t tokens, int32_t generation_window) {
 PuppetModel::PuppetModel(const PuppetOptions& options, PuppetLogits logits)
     : options_(options),
       logits_fn_(std::move(logits)),
-      slots_(static_cast<size_t>(options.slots)) {
+      slots_(static_cast<size_t>(options.slots)),
+      sampler_(options.vocab_size) {
   info_.architecture =
       options.generation_window == 0 ? "transformer" : "tlinformer";
   info_.device = "puppet";
@@ -238,7 +239,7 @@ void PuppetModel::Record(const StepPlan& plan) {
   plans.push_back(std::move(seen));
 }
 
-absl::Status PuppetModel::Run(const StepPlan& plan, LogitRows* logits) {
+absl::Status PuppetModel::Run(const StepPlan& plan, StepOutput* output) {
   WaitForRelease();
   ++runs;
   if (record_plans) Record(plan);
@@ -253,19 +254,24 @@ absl::Status PuppetModel::Run(const StepPlan& plan, LogitRows* logits) {
     }
   }
   logits_.clear();
+  tokens_.clear();
   std::vector<bool> used(slots_.size(), false);
-  for (const auto& rows : plan.decode) RunRows(rows, true, &used);
-  for (const auto& rows : plan.fill) RunRows(rows, false, &used);
+  for (const auto& rows : plan.decode) RunRows(rows, true, plan, &used);
+  for (const auto& rows : plan.fill) RunRows(rows, false, plan, &used);
   for (const auto& slice : plan.sync) RunSlice(slice, plan.sync_prices, &used);
-  logits->data = logits_.data();
-  logits->vocab_size = info_.vocab_size;
-  logits->rows = static_cast<int32_t>(logits_.size()) / info_.vocab_size;
-  Expect(logits->rows <= info_.max_logit_rows, "too many rows of logits");
+  output->logits = {logits_.data(),
+                    static_cast<int32_t>(logits_.size()) / info_.vocab_size,
+                    info_.vocab_size};
+  output->tokens = tokens_;
+  Expect(tokens_.size() == plan.samples.size(), "samples without a row");
+  Expect(output->logits.rows + static_cast<int32_t>(tokens_.size()) <=
+             info_.max_logit_rows,
+         "too many rows of logits");
   return absl::OkStatus();
 }
 
 void PuppetModel::RunRows(const WindowRows& rows, bool decode,
-                          std::vector<bool>* used) {
+                          const StepPlan& plan, std::vector<bool>* used) {
   Slot& slot = Use(rows.slot, used);
   Expect(slot.units_left == 0, "rows in a sync");
   Expect(!rows.tokens.empty(), "no rows");
@@ -277,7 +283,7 @@ void PuppetModel::RunRows(const WindowRows& rows, bool decode,
   Expect(end <= room, "more rows than the window holds");
   if (decode) {
     Expect(rows.tokens.size() == 1, "a decode part of several rows");
-    Expect(rows.logits == WindowRows::Logits::kLast, "decode without logits");
+    Expect(rows.logits == WindowRows::Logits::kSample, "decode for no token");
   } else {
     Expect(rows.tokens.size() <= static_cast<size_t>(info_.max_fill_rows),
            "a fill part with too many rows");
@@ -293,6 +299,12 @@ void PuppetModel::RunRows(const WindowRows& rows, bool decode,
         (rows.logits == WindowRows::Logits::kLast && last)) {
       AddLogits(rows.slot, slot, slot.window.size());
     }
+    if (rows.logits == WindowRows::Logits::kSample && last) {
+      Expect(tokens_.size() < plan.samples.size(), "a row without its sample");
+      if (tokens_.size() < plan.samples.size()) {
+        AddToken(rows.slot, slot, plan.samples[tokens_.size()]);
+      }
+    }
   }
   Expect(static_cast<int64_t>(slot.history.size() + slot.window.size()) <=
              slot.max_tokens,
@@ -300,11 +312,25 @@ void PuppetModel::RunRows(const WindowRows& rows, bool decode,
 }
 
 void PuppetModel::AddLogits(SlotId id, const Slot& slot, size_t window) {
-  if (record_rows) rows.push_back({id, slot.history, slot.window});
   const size_t vocab = static_cast<size_t>(info_.vocab_size);
   logits_.resize(logits_.size() + vocab);
+  Compute(id, slot, window, absl::MakeSpan(logits_).last(vocab));
+}
+
+void PuppetModel::AddToken(SlotId id, const Slot& slot,
+                           const SampleRow& sample) {
+  const int64_t tokens = Extent(id).tokens();
+  Expect(sample.position == tokens, "a sample for another position");
+  std::vector<float> logits(static_cast<size_t>(info_.vocab_size));
+  Compute(id, slot, slot.window.size(), absl::MakeSpan(logits));
+  sampler_.Sample(logits, sample, &tokens_.emplace_back());
+}
+
+void PuppetModel::Compute(SlotId id, const Slot& slot, size_t window,
+                          absl::Span<float> logits) {
+  if (record_rows) rows.push_back({id, slot.history, slot.window});
   logits_fn_(slot.history, absl::MakeSpan(slot.window).subspan(0, window),
-             absl::MakeSpan(logits_).last(vocab));
+             logits);
 }
 
 void PuppetModel::RunSlice(const SyncSlice& slice, const SyncPrices& prices,

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "engine/model_runner.h"
+#include "engine/sampling/sampler.h"
 
 namespace tlin {
 
@@ -97,7 +98,7 @@ class PuppetModel final : public ModelRunner {
   int32_t syncs_in_flight() const override;
   SyncWork SyncWorkOf(int64_t history_tokens) const override;
   int64_t RowUnits(int64_t) const override { return options_.units_per_row; }
-  absl::Status Run(const StepPlan& plan, LogitRows* logits) override;
+  absl::Status Run(const StepPlan& plan, StepOutput* output) override;
 
  private:
   struct Slot {
@@ -115,8 +116,13 @@ class PuppetModel final : public ModelRunner {
   void WaitForRelease();
   void Record(const StepPlan& plan);
   void CheckBounds(const StepPlan& plan);
-  void RunRows(const WindowRows& rows, bool decode, std::vector<bool>* used);
+  void RunRows(const WindowRows& rows, bool decode, const StepPlan& plan,
+               std::vector<bool>* used);
+  // After so many tokens of the window.
   void AddLogits(SlotId id, const Slot& slot, size_t window_tokens);
+  void AddToken(SlotId id, const Slot& slot, const SampleRow& sample);
+  void Compute(SlotId id, const Slot& slot, size_t window_tokens,
+               absl::Span<float> logits);
   void RunSlice(const SyncSlice& slice, const SyncPrices& prices,
                 std::vector<bool>* used);
 
@@ -126,6 +132,8 @@ class PuppetModel final : public ModelRunner {
   std::vector<Slot> slots_;
   int64_t reserved_tokens_ = 0;
   std::vector<float> logits_;
+  std::vector<SampledToken> tokens_;
+  Sampler sampler_;
 
   absl::Mutex mutex_;
   bool block_ ABSL_GUARDED_BY(mutex_) = false;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/sampling/sampler.h"
 
 namespace tlin {
 namespace {
@@ -253,6 +254,21 @@ void ReferenceBackend::ComputeLogits(const Norm& norm, const Linear& table,
         Multiply(table, LayerNorm(norm, x.data + int64_t{row} * shape_.n_embd));
     logits = std::copy(y.begin(), y.end(), logits);
     product_flops_ += Flops(table);
+  }
+}
+
+void ReferenceBackend::SampleTokens(const Norm& norm, const Linear& table,
+                                    Rows x,
+                                    absl::Span<const int32_t> row_indices,
+                                    absl::Span<const SampleRow> samples,
+                                    SampledToken* tokens) {
+  const auto vocab = static_cast<size_t>(shape_.vocab_size);
+  std::vector<float> logits(samples.size() * vocab);
+  ComputeLogits(norm, table, x, row_indices, logits.data());
+  Sampler sampler(shape_.vocab_size);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    sampler.Sample(absl::MakeConstSpan(logits).subspan(i * vocab, vocab),
+                   samples[i], &tokens[i]);
   }
 }
 

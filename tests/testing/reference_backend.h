@@ -64,6 +64,10 @@ class ReferenceBackend final : public Backend {
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;
+  void SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                    absl::Span<const int32_t> row_indices,
+                    absl::Span<const SampleRow> samples,
+                    SampledToken* tokens) override;
   void ReadKv(const KvBlock& block, std::byte* host) override;
   void WriteKv(const std::byte* host, const KvBlock& block) override;
   void Copy(const void* from, void* to, int64_t bytes) override;

@@ -104,6 +104,22 @@ class SkippingBackend final : public Backend {
                      float* logits) override {
     if (!skip_) backend_->ComputeLogits(norm, table, x, row_indices, logits);
   }
+  void SetBackground(bool background) override {
+    backend_->SetBackground(background);
+  }
+  void BeginDecode(int32_t rows, absl::Span<const SampleRow> samples) override {
+    if (!skip_) backend_->BeginDecode(rows, samples);
+  }
+  void EndDecode() override {
+    if (!skip_) backend_->EndDecode();
+  }
+  void SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                    absl::Span<const int32_t> row_indices,
+                    absl::Span<const SampleRow> samples,
+                    SampledToken* tokens) override {
+    if (skip_) return;
+    backend_->SampleTokens(norm, table, x, row_indices, samples, tokens);
+  }
   void ReadKv(const KvBlock& block, std::byte* host) override {
     if (!skip_) backend_->ReadKv(block, host);
   }

@@ -63,12 +63,19 @@ absl::Status CpuBackend::AllocateScratch() {
   TLIN_ASSIGN_OR_RETURN(CpuAttention attention,
                         CpuAttention::Create(kv_shape_, gemm_, &pool_));
   attention_ = std::make_unique<CpuAttention>(std::move(attention));
+  TLIN_ASSIGN_OR_RETURN(logits_,
+                        AlignedBuffer::Allocate(int64_t{shape_.max_logit_rows} *
+                                                shape_.vocab_size * kWord));
+  for (int i = 0; i < pool_.threads(); ++i) {
+    samplers_.emplace_back(shape_.vocab_size);
+  }
   return absl::OkStatus();
 }
 
 int64_t CpuBackend::workspace_bytes() const {
   return prepared_.size() + wide_.size() + worker_rows_.size() +
-         attention_->bytes();
+         attention_->bytes() + logits_.size() +
+         pool_.threads() * samplers_.front().bytes();
 }
 
 absl::StatusOr<std::unique_ptr<DeviceBuffer>> CpuBackend::Allocate(
@@ -293,6 +300,22 @@ void CpuBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
   PrepareNormed(norm, x, row_indices);
   const GemmOutput output = {&Packed(table), logits, shape_.vocab_size};
   Multiply(gemm_, Prepared(rows, shape_.n_embd), {&output, 1}, pool_);
+}
+
+void CpuBackend::SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                              absl::Span<const int32_t> row_indices,
+                              absl::Span<const SampleRow> samples,
+                              SampledToken* tokens) {
+  TLIN_CHECK(samples.size() == row_indices.size());
+  auto* const logits = reinterpret_cast<float*>(logits_.data());
+  ComputeLogits(norm, table, x, row_indices, logits);
+  const auto vocab = static_cast<size_t>(shape_.vocab_size);
+  const auto sample = [&](int64_t row, int worker) {
+    const auto i = static_cast<size_t>(row);
+    samplers_[static_cast<size_t>(worker)].Sample({logits + i * vocab, vocab},
+                                                  samples[i], &tokens[i]);
+  };
+  pool_.ParallelFor(static_cast<int64_t>(samples.size()), sample);
 }
 
 void CpuBackend::ReadKv(const KvBlock& block, std::byte* host) {

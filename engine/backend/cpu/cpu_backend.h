@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/aligned_buffer.h"
@@ -12,6 +13,7 @@
 #include "engine/backend/cpu/kv_layout.h"
 #include "engine/backend/cpu/rope.h"
 #include "engine/backend/cpu/worker_pool.h"
+#include "engine/sampling/sampler.h"
 
 namespace tlin {
 
@@ -70,6 +72,10 @@ class CpuBackend final : public Backend {
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;
+  void SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                    absl::Span<const int32_t> row_indices,
+                    absl::Span<const SampleRow> samples,
+                    SampledToken* tokens) override;
   void ReadKv(const KvBlock& block, std::byte* host) override;
   void WriteKv(const std::byte* host, const KvBlock& block) override;
   void Copy(const void* from, void* to, int64_t bytes) override;
@@ -120,6 +126,8 @@ class CpuBackend final : public Backend {
   AlignedBuffer wide_;         // f32 [max_rows, wide_width_]
   AlignedBuffer worker_rows_;  // f32 [threads, 2 * row_width_]
   std::unique_ptr<CpuAttention> attention_;
+  AlignedBuffer logits_;  // f32 [max_logit_rows, vocab], of SampleTokens
+  std::vector<Sampler> samplers_;  // one a worker
 };
 
 }  // namespace tlin

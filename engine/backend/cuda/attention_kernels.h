@@ -43,27 +43,28 @@ __global__ void __launch_bounds__(kAttendThreads, 1)
     AttendWindow(HeadShape shape, float scale, const float* q,
                  AttendArrays arrays, float* out) {
   const AttendTile tile = arrays.tiles[blockIdx.x];
+  if (tile.rows == 0) return;
   const AttendPart part = arrays.parts[tile.part];
   const int64_t first_row = part.first_row + tile.first;
   BlockAttention<T, kHead> attention(shape, static_cast<int>(blockIdx.y),
                                      scale);
   attention.LoadQueries(q + first_row * shape.width(), tile.rows);
   attention.Reset();
-  for (int i = part.window_begin; i < part.window_end; ++i) {
-    const AttendBlock block = arrays.blocks[i];
+  for (int i = 0; i < part.window_end; ++i) {
+    const AttendBlock block = part.blocks[i];
     const Sight sight = SightOf(part, tile, block, /*in_window=*/true);
     if (sight.Of(tile.rows - 1) <= 0) continue;
     attention.Attend(block.block, sight, tile.rows);
   }
   attention.Finish(tile.rows, /*add=*/false, out + first_row * shape.width());
-  if (part.history_begin == part.history_end) return;
+  if (part.window_end == part.history_end) return;
   attention.Reset();
-  for (int i = part.history_begin; i < part.history_end; ++i) {
-    const AttendBlock block = arrays.blocks[i];
+  for (int i = part.window_end; i < part.history_end; ++i) {
+    const AttendBlock block = part.blocks[i];
     attention.Attend(block.block,
                      SightOf(part, tile, block, /*in_window=*/false),
                      tile.rows);
-    if (i + 1 != part.history_begin + part.carried_blocks) continue;
+    if (i + 1 != part.window_end + part.carried_blocks) continue;
     for (int row = 0; row < tile.rows; ++row) {
       float* const carried = Carried(shape, part, tile.first + row);
       if (carried != nullptr) attention.StoreTotal(row, carried);
@@ -76,24 +77,23 @@ __global__ void __launch_bounds__(kAttendThreads, 1)
 // Scratch: of each part, block by block, its rows' partials.
 __device__ __forceinline__ int64_t ScratchRow(const AttendPart& part, int block,
                                               int row) {
-  return part.scratch_begin + int64_t{block - part.window_begin} * part.rows +
-         row;
+  return part.scratch_begin + int64_t{block} * part.rows + row;
 }
 
-// REQUIRES: a part's history follows its window in the array of blocks.
 template <class T, int kHead>
 __global__ void __launch_bounds__(kAttendThreads, 1)
     AttendBlocks(HeadShape shape, float scale, const float* q,
                  AttendArrays arrays, float* scratch) {
   const AttendTile tile = arrays.tiles[blockIdx.x];
+  if (tile.rows == 0) return;
   const AttendPart part = arrays.parts[tile.part];
   const int64_t first_row = part.first_row + tile.first;
   BlockAttention<T, kHead> attention(shape, static_cast<int>(blockIdx.y),
                                      scale);
   attention.LoadQueries(q + first_row * shape.width(), tile.rows);
-  for (int i = part.window_begin + static_cast<int>(blockIdx.z);
-       i < part.history_end; i += static_cast<int>(gridDim.z)) {
-    const AttendBlock block = arrays.blocks[i];
+  for (int i = static_cast<int>(blockIdx.z); i < part.history_end;
+       i += static_cast<int>(gridDim.z)) {
+    const AttendBlock block = part.blocks[i];
     const Sight sight = SightOf(part, tile, block, i < part.window_end);
     attention.Reset();
     if (sight.Of(tile.rows - 1) > 0) {
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kAttendThreads, 1)
     const int element = at % shape.head_size;
     float result = 0;
     for (int segment = 0; segment < 2; ++segment) {
-      const int begin = segment == 0 ? part.window_begin : part.history_begin;
+      const int begin = segment == 0 ? 0 : part.window_end;
       const int end = segment == 0 ? part.window_end : part.history_end;
       if (begin == end) continue;
       float maximum = -INFINITY;

@@ -34,15 +34,13 @@ struct AttendBlock {
   int32_t keys_before = 0;  // in the window's blocks before it
 };
 
-// A sequence's part of a step, as WindowPart, for the device. Blocks are
-// indices into an array of all parts'.
+// A sequence's part of a step, as WindowPart, for the device.
 struct AttendPart {
   int32_t first_row = 0;
   int32_t rows = 0;
   int32_t window_offset = 0;
-  int32_t window_begin = 0;
+  const AttendBlock* blocks = nullptr;  // the window's, then the history's
   int32_t window_end = 0;
-  int32_t history_begin = 0;
   int32_t history_end = 0;
   float* carry = nullptr;  // a ring of partials
   int32_t ring_rows = 0;
@@ -57,13 +55,12 @@ struct AttendPart {
 struct AttendTile {
   int32_t part = 0;
   int32_t first = 0;  // of the part's rows
-  int32_t rows = 0;   // TileRows at most
+  int32_t rows = 0;   // TileRows at most; 0: there is nothing to do
 };
 
 struct AttendArrays {
   const AttendPart* parts = nullptr;
   const AttendTile* tiles = nullptr;
-  const AttendBlock* blocks = nullptr;
   int32_t tile_count = 0;
 };
 
@@ -79,8 +76,7 @@ struct AttentionOps {
                         cudaStream_t stream);
   // The same in two kernels: every block's partial by itself, `splits` of them
   // at once for each tile, to `scratch`; then they are merged. For long
-  // histories. REQUIRES: a part's history follows its window in the array of
-  // blocks.
+  // histories.
   cudaError_t (*window_split)(const HeadShape& shape, const float* q,
                               const AttendArrays& arrays, int32_t splits,
                               float* scratch, float* out, cudaStream_t stream);

@@ -27,24 +27,23 @@ CudaBackend::Extent CudaBackend::PlaceParts(
     placed.first_row = part.first_row;
     placed.rows = part.rows;
     placed.window_offset = part.window_offset;
-    placed.window_begin = static_cast<int32_t>(blocks_.size());
     int32_t keys = 0;
     for (const KvBlock& block : part.window) {
       blocks_.push_back({block, keys});
       keys += block.rows;
     }
-    placed.window_end = static_cast<int32_t>(blocks_.size());
-    placed.history_begin = placed.window_end;
     for (const KvBlock& block : part.history) blocks_.push_back({block, 0});
-    placed.history_end = static_cast<int32_t>(blocks_.size());
+    placed.window_end = static_cast<int32_t>(part.window.size());
+    placed.history_end =
+        placed.window_end + static_cast<int32_t>(part.history.size());
     placed.carry = reinterpret_cast<float*>(part.carry.data);
     placed.ring_rows = part.carry.rows;
     placed.first_query = part.first_query;
     placed.carried_blocks = part.carried_blocks;
     placed.scratch_begin = static_cast<int32_t>(extent.scratch_rows);
-    const int64_t blocks = placed.history_end - placed.window_begin;
-    extent.scratch_rows += blocks * part.rows;
-    extent.longest = std::max(extent.longest, blocks);
+    extent.scratch_rows += int64_t{placed.history_end} * part.rows;
+    extent.longest = std::max<int64_t>(extent.longest, placed.history_end);
+    extent.grows = extent.grows || part.grows;
     for (int32_t first = 0; first < part.rows; first += tile_rows) {
       tiles_.push_back({static_cast<int32_t>(parts_.size()), first,
                         std::min(tile_rows, part.rows - first)});
@@ -52,6 +51,15 @@ CudaBackend::Extent CudaBackend::PlaceParts(
     parts_.push_back(placed);
   }
   return extent;
+}
+
+int32_t CudaBackend::SplitsOf(const Extent& extent) const {
+  // In a recorded step it is the same whatever the lengths.
+  if (graphs_.active()) return extent.grows ? kMostSplits : 1;
+  if (extent.longest <= kSplitFrom || extent.scratch_rows > shape_.max_blocks) {
+    return 1;
+  }
+  return static_cast<int32_t>(std::min<int64_t>(kMostSplits, extent.longest));
 }
 
 void CudaBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
@@ -63,28 +71,31 @@ void CudaBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
         static_cast<int64_t>(values.size() * sizeof(values[0])));
   };
   Begin(bytes(parts_) + bytes(tiles_) + bytes(blocks_));
-  AttendArrays arrays;
-  arrays.parts = arguments_.Put(absl::MakeConstSpan(parts_));
-  arrays.tiles = arguments_.Put(absl::MakeConstSpan(tiles_));
-  arrays.blocks = arguments_.Put(absl::MakeConstSpan(blocks_));
-  arrays.tile_count = static_cast<int32_t>(tiles_.size());
-  Note(arguments_.Send(stream_), "parts of a step");
-  if (extent.longest > kSplitFrom && extent.scratch_rows <= shape_.max_blocks) {
-    const auto splits =
-        static_cast<int32_t>(std::min<int64_t>(kMostSplits, extent.longest));
-    Note(attention_.window_split(heads_, q.data, arrays, splits,
-                                 block_scratch_.as<float>(), out.data, stream_),
-         "attention");
-  } else {
-    Note(attention_.window(heads_, q.data, arrays, out.data, stream_),
-         "attention");
+  const AttendBlock* blocks = arguments().PutList(absl::MakeConstSpan(blocks_));
+  for (AttendPart& part : parts_) {
+    part.blocks = blocks;
+    blocks += part.history_end;
   }
+  AttendArrays arrays;
+  arrays.parts = Put(absl::MakeConstSpan(parts_));
+  arrays.tiles = Put(absl::MakeConstSpan(tiles_));
+  arrays.tile_count = Padded(static_cast<int32_t>(tiles_.size()));
+  SendArguments();
+  const int32_t splits = SplitsOf(extent);
+  Enqueue("attention", [&](cudaStream_t stream) {
+    return splits == 1
+               ? attention_.window(heads_, q.data, arrays, out.data, stream)
+               : attention_.window_split(heads_, q.data, arrays, splits,
+                                         block_scratch_.as<float>(), out.data,
+                                         stream);
+  });
 }
 
 void CudaBackend::Attend(Rows q, const KvBlock& keys, Rows out) {
   Begin(0);
-  Note(attention_.attend(heads_, q.data, q.rows, keys, out.data, stream_),
-       "attention");
+  Enqueue("attention", [&](cudaStream_t stream) {
+    return attention_.attend(heads_, q.data, q.rows, keys, out.data, stream);
+  });
 }
 
 int64_t CudaBackend::PartialBytes(int32_t rows) const {
@@ -93,52 +104,59 @@ int64_t CudaBackend::PartialBytes(int32_t rows) const {
 
 void CudaBackend::ResetPartial(int32_t rows, std::byte* partial) {
   Begin(0);
-  Note(LaunchResetPartials(heads_, rows, reinterpret_cast<float*>(partial),
-                           stream_),
-       "partials");
+  Enqueue("partials", [&](cudaStream_t stream) {
+    return LaunchResetPartials(heads_, rows, reinterpret_cast<float*>(partial),
+                               stream);
+  });
 }
 
 void CudaBackend::AccumulateAttention(Rows q, const KvBlock& keys,
                                       std::byte* partial) {
   Begin(0);
-  Note(attention_.accumulate(heads_, q.data, q.rows, keys,
-                             reinterpret_cast<float*>(partial), stream_),
-       "attention");
+  Enqueue("attention", [&](cudaStream_t stream) {
+    return attention_.accumulate(heads_, q.data, q.rows, keys,
+                                 reinterpret_cast<float*>(partial), stream);
+  });
 }
 
 void CudaBackend::FinishPartial(const std::byte* partial, Rows out) {
   Begin(0);
-  Note(LaunchFinishPartials(heads_, out.rows,
-                            reinterpret_cast<const float*>(partial),
-                            /*add=*/false, out.data, stream_),
-       "partials");
+  Enqueue("partials", [&](cudaStream_t stream) {
+    return LaunchFinishPartials(heads_, out.rows,
+                                reinterpret_cast<const float*>(partial),
+                                /*add=*/false, out.data, stream);
+  });
 }
 
 void CudaBackend::AddPartial(const std::byte* partial, Rows out) {
   Begin(0);
-  Note(LaunchFinishPartials(heads_, out.rows,
-                            reinterpret_cast<const float*>(partial),
-                            /*add=*/true, out.data, stream_),
-       "partials");
+  Enqueue("partials", [&](cudaStream_t stream) {
+    return LaunchFinishPartials(heads_, out.rows,
+                                reinterpret_cast<const float*>(partial),
+                                /*add=*/true, out.data, stream);
+  });
 }
 
 void CudaBackend::LoadPartial(const PartialRing& ring, int32_t first_query,
                               int32_t rows, std::byte* partial) {
   Begin(0);
-  Note(LaunchMoveRing(heads_, reinterpret_cast<float*>(ring.data), ring.rows,
-                      first_query, rows, reinterpret_cast<float*>(partial),
-                      /*to_ring=*/false, stream_),
-       "partials");
+  Enqueue("partials", [&](cudaStream_t stream) {
+    return LaunchMoveRing(heads_, reinterpret_cast<float*>(ring.data),
+                          ring.rows, first_query, rows,
+                          reinterpret_cast<float*>(partial),
+                          /*to_ring=*/false, stream);
+  });
 }
 
 void CudaBackend::StorePartial(const std::byte* partial, int32_t rows,
                                const PartialRing& ring, int32_t first_query) {
   Begin(0);
-  Note(LaunchMoveRing(
-           heads_, reinterpret_cast<float*>(ring.data), ring.rows, first_query,
-           rows, const_cast<float*>(reinterpret_cast<const float*>(partial)),
-           /*to_ring=*/true, stream_),
-       "partials");
+  Enqueue("partials", [&](cudaStream_t stream) {
+    return LaunchMoveRing(
+        heads_, reinterpret_cast<float*>(ring.data), ring.rows, first_query,
+        rows, const_cast<float*>(reinterpret_cast<const float*>(partial)),
+        /*to_ring=*/true, stream);
+  });
 }
 
 }  // namespace tlin::cuda

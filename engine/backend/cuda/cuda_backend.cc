@@ -15,21 +15,15 @@ namespace tlin::cuda {
 namespace {
 
 constexpr int64_t kFloatBytes = sizeof(float);
-// Rows of a block that are on their way to or from the host at once.
-constexpr int32_t kTransferRows = 256;
 // What the operations of a step bring along, a row; beyond that Begin waits.
 // Some 128 bytes in each of 64 layers.
 constexpr int64_t kArgumentBytesPerRow = 8 << 10;
 
+// Tokens with a penalty, and banned ones, of a recorded step: so many a row.
+constexpr int64_t kCountsPerRow = 4096;
+
 // mma and cp.async of bf16.
 constexpr int kLeastCapability = 8;
-
-template <class T>
-int64_t BytesOf(absl::Span<const T> values) {
-  return Arguments::RoundUp(static_cast<int64_t>(sizeof(T) * values.size()));
-}
-
-int32_t SizeOf(size_t size) { return static_cast<int32_t>(size); }
 
 }  // namespace
 
@@ -41,9 +35,7 @@ CudaBackend::CudaBackend(int device, DType dtype, const BackendShape& shape)
       attention_(dtype == DType::kF32 ? AttentionOpsF32() : AttentionOpsBf16()),
       thread_(std::this_thread::get_id()) {}
 
-CudaBackend::~CudaBackend() {
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
-}
+CudaBackend::~CudaBackend() = default;
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
     int device, DType dtype, const BackendShape& shape) {
@@ -75,9 +67,33 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
   return backend;
 }
 
+absl::StatusOr<Lane> CudaBackend::MakeLane(bool urgent) const {
+  Lane lane;
+  TLIN_RETURN_IF_ERROR(CudaStatus(lane.stream.Create(urgent), "a stream"));
+  const int64_t rows = MostRows();
+  TLIN_ASSIGN_OR_RETURN(lane.arguments,
+                        Arguments::Create(std::max(rows * kArgumentBytesPerRow,
+                                                   2 * AttentionBytes())));
+  const int64_t stride = std::max(prepared_stride(shape_.n_embd),
+                                  prepared_stride(shape_.ffn_size));
+  TLIN_ASSIGN_OR_RETURN(lane.prepared, DeviceMemory::Allocate(
+                                           rows * stride * DTypeBytes(dtype_)));
+  // What lies between the rows is read, and must not be a NaN.
+  TLIN_RETURN_IF_ERROR(
+      CudaStatus(cudaMemsetAsync(lane.prepared.data(), 0,
+                                 static_cast<size_t>(lane.prepared.size()),
+                                 lane.stream.get()),
+                 "prepared rows"));
+  const int64_t wide =
+      std::max(3 * int64_t{shape_.n_embd}, 2 * int64_t{shape_.ffn_size});
+  TLIN_ASSIGN_OR_RETURN(lane.wide,
+                        DeviceMemory::Allocate(rows * wide * kFloatBytes));
+  TLIN_ASSIGN_OR_RETURN(lane.workspace,
+                        DeviceMemory::Allocate(Gemm::kWorkspaceBytes));
+  return lane;
+}
+
 absl::Status CudaBackend::Init() {
-  TLIN_RETURN_IF_ERROR(CudaStatus(
-      cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"));
   TLIN_RETURN_IF_ERROR(
       CudaStatus(attention_.prepare(heads_), "shared memory for attention"));
   TLIN_ASSIGN_OR_RETURN(gemm_, Gemm::Create(dtype_));
@@ -85,32 +101,17 @@ absl::Status CudaBackend::Init() {
   TLIN_ASSIGN_OR_RETURN(
       frequencies_,
       DeviceMemory::Upload(absl::MakeConstSpan(frequencies), "frequencies"));
-
-  const int64_t rows = std::max(shape_.max_rows, shape_.max_logit_rows);
-  const int64_t stride = std::max(prepared_stride(shape_.n_embd),
-                                  prepared_stride(shape_.ffn_size));
-  const int64_t wide =
-      std::max(3 * int64_t{shape_.n_embd}, 2 * int64_t{shape_.ffn_size});
-  // All blocks of the parts, and the parts and their tiles.
-  const int64_t of_attention =
-      shape_.max_blocks * static_cast<int64_t>(sizeof(AttendBlock)) +
-      rows * static_cast<int64_t>(sizeof(AttendPart) + sizeof(AttendTile) +
-                                  2 * sizeof(AttendBlock));
+  TLIN_ASSIGN_OR_RETURN(foreground_, MakeLane(/*urgent=*/true));
+  TLIN_ASSIGN_OR_RETURN(background_, MakeLane(/*urgent=*/false));
   TLIN_ASSIGN_OR_RETURN(
-      arguments_, Arguments::Create(
-                      std::max(rows * kArgumentBytesPerRow, 2 * of_attention)));
-  TLIN_ASSIGN_OR_RETURN(
-      prepared_, DeviceMemory::Allocate(rows * stride * DTypeBytes(dtype_)));
-  // What lies between the rows is read, and must not be a NaN.
-  TLIN_RETURN_IF_ERROR(CudaStatus(
-      cudaMemsetAsync(prepared_.data(), 0,
-                      static_cast<size_t>(prepared_.size()), stream_),
-      "prepared rows"));
-  TLIN_ASSIGN_OR_RETURN(wide_,
-                        DeviceMemory::Allocate(rows * wide * kFloatBytes));
+      decode_arguments_,
+      Arguments::Create(DecodeArrayBytes(), DecodeListBytes()));
   TLIN_ASSIGN_OR_RETURN(
       logits_, DeviceMemory::Allocate(int64_t{shape_.max_logit_rows} *
                                       shape_.vocab_size * kFloatBytes));
+  TLIN_ASSIGN_OR_RETURN(sampled_,
+                        PinnedMemory::Allocate(int64_t{shape_.max_logit_rows} *
+                                               int64_t{sizeof(SampledToken)}));
   TLIN_ASSIGN_OR_RETURN(kv_rows_,
                         DeviceMemory::Allocate(KvBytes(kTransferRows)));
   TLIN_ASSIGN_OR_RETURN(
@@ -120,11 +121,50 @@ absl::Status CudaBackend::Init() {
   return Synchronize();
 }
 
+int64_t CudaBackend::MostRows() const {
+  return std::max(shape_.max_rows, shape_.max_logit_rows);
+}
+
+// All blocks of the parts, and the parts and their tiles.
+int64_t CudaBackend::AttentionBytes() const {
+  return shape_.max_blocks * static_cast<int64_t>(sizeof(AttendBlock)) +
+         MostRows() *
+             static_cast<int64_t>(sizeof(AttendPart) + sizeof(AttendTile) +
+                                  2 * sizeof(AttendBlock));
+}
+
+int64_t CudaBackend::DecodeArrayBytes() const {
+  const int64_t rows = shape_.max_logit_rows;
+  const int64_t of_layer =
+      rows *
+      static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t) + sizeof(KvRow) +
+                           sizeof(AttendPart) + sizeof(AttendTile));
+  const int64_t of_ends =
+      rows * static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t) +
+                                  sizeof(DeviceSample));
+  // Each array is rounded up.
+  return shape_.layers * (of_layer + 5 * 16) + of_ends + 3 * 16;
+}
+
+// A window of one block and a history of one, or what grows.
+int64_t CudaBackend::DecodeListBytes() const {
+  const int64_t rows = shape_.max_logit_rows;
+  return static_cast<int64_t>(sizeof(AttendBlock)) *
+             (2 * rows * shape_.layers +
+              shape_.growing_layers * shape_.max_blocks) +
+         shape_.layers * rows * 16 + SampleListBytes();
+}
+
+int64_t CudaBackend::SampleListBytes() const {
+  return shape_.max_logit_rows * kCountsPerRow *
+         static_cast<int64_t>(sizeof(TokenCount));
+}
+
 std::string CudaBackend::name() const { return absl::StrCat("cuda:", device_); }
 
 int64_t CudaBackend::workspace_bytes() const {
-  return gemm_->workspace_bytes() + frequencies_.size() + arguments_.bytes() +
-         prepared_.size() + wide_.size() + logits_.size() + kv_rows_.size() +
+  return frequencies_.size() + foreground_.bytes() + background_.bytes() +
+         decode_arguments_.bytes() + logits_.size() + kv_rows_.size() +
          block_scratch_.size();
 }
 
@@ -151,15 +191,31 @@ void CudaBackend::Begin(int64_t argument_bytes) {
     thread_ = std::this_thread::get_id();
     Note(cudaSetDevice(device_), "the GPU");
   }
-  if (arguments_.HasRoom(argument_bytes)) return;
-  TLIN_CHECK(argument_bytes <= arguments_.bytes());
-  Note(cudaStreamSynchronize(stream_), "a step");
-  arguments_.Recycle();
+  if (graphs_.active() || lane_->arguments.HasRoom(argument_bytes)) return;
+  TLIN_CHECK(argument_bytes <= lane_->arguments.bytes());
+  WaitForLane(lane_);
+}
+
+void CudaBackend::WaitForLane(Lane* lane) {
+  Note(cudaStreamSynchronize(lane->stream.get()), "a step");
+  lane->arguments.Recycle();
+}
+
+void CudaBackend::SendArguments() {
+  if (graphs_.active()) return;
+  Note(lane_->arguments.Send(lane_->stream.get()), "arguments");
+}
+
+void CudaBackend::SetBackground(bool background) {
+  TLIN_CHECK(!graphs_.active());
+  lane_ = background ? &background_ : &foreground_;
 }
 
 absl::Status CudaBackend::Synchronize() {
-  Note(cudaStreamSynchronize(stream_), "a step");
-  arguments_.Recycle();
+  WaitForLane(&foreground_);
+  WaitForLane(&background_);
+  decode_arguments_.Recycle();
+  DeliverTokens();
   return std::exchange(failure_, absl::OkStatus());
 }
 
@@ -167,11 +223,12 @@ absl::StatusOr<std::unique_ptr<DeviceBuffer>> CudaBackend::Allocate(
     int64_t bytes) {
   TLIN_ASSIGN_OR_RETURN(DeviceMemory memory, DeviceMemory::Allocate(bytes));
   // Zeroed when the call returns: whoever has it may use another stream.
-  TLIN_RETURN_IF_ERROR(CudaStatus(
-      cudaMemsetAsync(memory.data(), 0, static_cast<size_t>(bytes), stream_),
-      "device memory"));
   TLIN_RETURN_IF_ERROR(
-      CudaStatus(cudaStreamSynchronize(stream_), "device memory"));
+      CudaStatus(cudaMemsetAsync(memory.data(), 0, static_cast<size_t>(bytes),
+                                 lane_->stream.get()),
+                 "device memory"));
+  TLIN_RETURN_IF_ERROR(
+      CudaStatus(cudaStreamSynchronize(lane_->stream.get()), "device memory"));
   return std::make_unique<CudaBuffer>(std::move(memory));
 }
 
@@ -183,180 +240,6 @@ absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(
 absl::StatusOr<std::unique_ptr<Norm>> CudaBackend::MakeNorm(
     const HostMatrix& weight, const HostMatrix& bias) {
   return CudaNorm::Create(weight, bias, shape_.n_embd);
-}
-
-void CudaBackend::Multiply(const Linear& linear, int32_t rows, bool add,
-                           float* y, int64_t y_stride) {
-  Note(gemm_->Multiply(Cuda(linear), prepared_.data(), rows, add, y, y_stride,
-                       stream_),
-       "a product");
-}
-
-void CudaBackend::Embed(const Linear& table, absl::Span<const TokenId> ids,
-                        Rows x) {
-  TLIN_CHECK(SizeOf(ids.size()) == x.rows);
-  Begin(BytesOf(ids));
-  const TokenId* const device_ids = arguments_.Put(ids);
-  Note(arguments_.Send(stream_), "token ids");
-  Note(LaunchGather(dtype_, Cuda(table).weight(), Cuda(table).stride(),
-                    device_ids, x.rows, shape_.n_embd, x.data, stream_),
-       "embedding");
-}
-
-void CudaBackend::Multiply3(const LayerWeights& layer, Rows x, bool q, bool kv,
-                            float* to) {
-  TLIN_CHECK(x.rows <= shape_.max_rows);
-  const int64_t cols = shape_.n_embd;
-  Begin(0);
-  Note(LaunchLayerNorm(dtype_, x.data, nullptr, Cuda(*layer.norm1).floats(),
-                       x.rows, shape_.n_embd, prepared_.data(),
-                       prepared_stride(cols), stream_),
-       "LayerNorm");
-  if (q) Multiply(*layer.q, x.rows, /*add=*/false, to, 3 * cols);
-  if (kv) Multiply(*layer.kv, x.rows, /*add=*/false, to + cols, 3 * cols);
-}
-
-void CudaBackend::Rotate(const float* qkv, absl::Span<const TokenId> ids,
-                         absl::Span<const int32_t> positions, Rows q,
-                         absl::Span<const KvRow> kv) {
-  Begin(BytesOf(ids) + BytesOf(positions) + BytesOf(kv));
-  const TokenId* const device_ids = ids.empty() ? nullptr : arguments_.Put(ids);
-  const int32_t* const device_positions = arguments_.Put(positions);
-  const KvRow* const device_kv = kv.empty() ? nullptr : arguments_.Put(kv);
-  Note(arguments_.Send(stream_), "positions");
-  Note(LaunchRotate(dtype_, heads_, qkv, device_ids, device_positions,
-                    SizeOf(positions.size()), frequencies_.as<float>(), q.data,
-                    device_kv, stream_),
-       "rotation");
-}
-
-void CudaBackend::Project(const LayerWeights& layer, Rows x,
-                          absl::Span<const int32_t> positions, Rows q,
-                          absl::Span<const KvRow> kv) {
-  TLIN_CHECK(SizeOf(positions.size()) == x.rows);
-  Multiply3(layer, x, q.data != nullptr, !kv.empty(), wide_.as<float>());
-  Rotate(wide_.as<float>(), {}, positions, q, kv);
-}
-
-void CudaBackend::ProjectQkv(const LayerWeights& layer, Rows x,
-                             absl::Span<const int32_t> positions, Rows q,
-                             absl::Span<const KvRow> kv) {
-  TLIN_CHECK(SizeOf(kv.size()) == x.rows && q.rows == x.rows);
-  Project(layer, x, positions, q, kv);
-}
-
-void CudaBackend::ProjectQ(const LayerWeights& layer, Rows x,
-                           absl::Span<const int32_t> positions, Rows q) {
-  TLIN_CHECK(q.rows == x.rows);
-  Project(layer, x, positions, q, {});
-}
-
-void CudaBackend::ProjectKv(const LayerWeights& layer, Rows x,
-                            absl::Span<const int32_t> positions,
-                            absl::Span<const KvRow> kv) {
-  TLIN_CHECK(SizeOf(kv.size()) == x.rows);
-  Project(layer, x, positions, Rows(), kv);
-}
-
-void CudaBackend::ProjectUnrotated(const LayerWeights& layer, Rows x,
-                                   float* qkv) {
-  Multiply3(layer, x, /*q=*/true, /*kv=*/true, qkv);
-}
-
-void CudaBackend::LookUpQkv(const float* table, absl::Span<const TokenId> ids,
-                            absl::Span<const int32_t> positions, Rows q,
-                            absl::Span<const KvRow> kv) {
-  TLIN_CHECK(ids.size() == positions.size());
-  TLIN_CHECK(q.data == nullptr || q.rows == SizeOf(ids.size()));
-  TLIN_CHECK(kv.empty() || kv.size() == ids.size());
-  Rotate(table, ids, positions, q, kv);
-}
-
-void CudaBackend::Finish(const LayerWeights& layer, Rows attended, Rows x) {
-  TLIN_CHECK(x.rows <= shape_.max_rows && attended.rows == x.rows);
-  const int64_t cols = shape_.n_embd;
-  const int64_t ffn = shape_.ffn_size;
-  float* const gate_up = wide_.as<float>();
-  Begin(0);
-  Note(LaunchPrepare(dtype_, attended.data, x.rows, shape_.n_embd,
-                     prepared_.data(), prepared_stride(cols), stream_),
-       "attention's output");
-  Multiply(*layer.out, x.rows, /*add=*/true, x.data, cols);
-  Note(LaunchLayerNorm(dtype_, x.data, nullptr, Cuda(*layer.norm2).floats(),
-                       x.rows, shape_.n_embd, prepared_.data(),
-                       prepared_stride(cols), stream_),
-       "LayerNorm");
-  Multiply(*layer.gate_up, x.rows, /*add=*/false, gate_up, 2 * ffn);
-  Note(LaunchSwiGlu(dtype_, gate_up, x.rows, shape_.ffn_size, prepared_.data(),
-                    prepared_stride(ffn), stream_),
-       "SwiGLU");
-  Multiply(*layer.down, x.rows, /*add=*/true, x.data, cols);
-}
-
-void CudaBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
-                                absl::Span<const int32_t> row_indices,
-                                float* logits) {
-  const int32_t rows = SizeOf(row_indices.size());
-  if (rows == 0) return;
-  TLIN_CHECK(rows <= shape_.max_logit_rows);
-  Begin(BytesOf(row_indices));
-  const int32_t* const indices = arguments_.Put(row_indices);
-  Note(arguments_.Send(stream_), "row indices");
-  Note(LaunchLayerNorm(dtype_, x.data, indices, Cuda(norm).floats(), rows,
-                       shape_.n_embd, prepared_.data(),
-                       prepared_stride(shape_.n_embd), stream_),
-       "LayerNorm");
-  Multiply(table, rows, /*add=*/false, logits_.as<float>(), shape_.vocab_size);
-  Note(cudaMemcpyAsync(
-           logits, logits_.data(),
-           static_cast<size_t>(int64_t{rows} * shape_.vocab_size * kFloatBytes),
-           cudaMemcpyDeviceToHost, stream_),
-       "logits");
-}
-
-void CudaBackend::ReadKv(const KvBlock& block, std::byte* host) {
-  Begin(0);
-  const int64_t row_bytes = shape_.n_embd * DTypeBytes(dtype_);
-  for (int32_t first = 0; first < block.rows; first += kTransferRows) {
-    const int32_t rows = std::min(kTransferRows, block.rows - first);
-    const auto bytes = static_cast<size_t>(rows * row_bytes);
-    Note(LaunchReadKv(dtype_, heads_, block, first, rows, kv_rows_.data(),
-                      stream_),
-         "a state");
-    Note(cudaMemcpyAsync(host + first * row_bytes, kv_rows_.data(), bytes,
-                         cudaMemcpyDeviceToHost, stream_),
-         "keys");
-    Note(cudaMemcpyAsync(host + (block.rows + first) * row_bytes,
-                         kv_rows_.data() + bytes, bytes, cudaMemcpyDeviceToHost,
-                         stream_),
-         "values");
-  }
-}
-
-void CudaBackend::WriteKv(const std::byte* host, const KvBlock& block) {
-  Begin(0);
-  const int64_t row_bytes = shape_.n_embd * DTypeBytes(dtype_);
-  for (int32_t first = 0; first < block.rows; first += kTransferRows) {
-    const int32_t rows = std::min(kTransferRows, block.rows - first);
-    const auto bytes = static_cast<size_t>(rows * row_bytes);
-    Note(cudaMemcpyAsync(kv_rows_.data(), host + first * row_bytes, bytes,
-                         cudaMemcpyHostToDevice, stream_),
-         "keys");
-    Note(cudaMemcpyAsync(kv_rows_.data() + bytes,
-                         host + (block.rows + first) * row_bytes, bytes,
-                         cudaMemcpyHostToDevice, stream_),
-         "values");
-    Note(LaunchWriteKv(dtype_, heads_, kv_rows_.data(), first, rows, block,
-                       stream_),
-         "a state");
-  }
-}
-
-void CudaBackend::Copy(const void* from, void* to, int64_t bytes) {
-  Begin(0);
-  Note(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes),
-                       cudaMemcpyDeviceToDevice, stream_),
-       "a copy");
 }
 
 }  // namespace tlin::cuda

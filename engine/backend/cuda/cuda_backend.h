@@ -1,4 +1,5 @@
-// The GPU backend: kernels of this folder, products by cuBLASLt, one stream.
+// The GPU backend: kernels of this folder, products by cuBLASLt, a stream for
+// what decodes and one of lower priority for what syncs.
 #ifndef TLIN_ENGINE_BACKEND_CUDA_CUDA_BACKEND_H_
 #define TLIN_ENGINE_BACKEND_CUDA_CUDA_BACKEND_H_
 
@@ -15,10 +16,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/backend/backend.h"
-#include "engine/backend/cuda/arguments.h"
 #include "engine/backend/cuda/attention_ops.h"
+#include "engine/backend/cuda/decode_graphs.h"
 #include "engine/backend/cuda/gemm.h"
+#include "engine/backend/cuda/lane.h"
 #include "engine/backend/cuda/memory.h"
+#include "engine/backend/cuda/sampling_ops.h"
 
 namespace tlin::cuda {
 
@@ -44,6 +47,10 @@ class CudaBackend final : public Backend {
       absl::Span<const HostMatrix> weight, const HostMatrix& bias) override;
   absl::StatusOr<std::unique_ptr<Norm>> MakeNorm(
       const HostMatrix& weight, const HostMatrix& bias) override;
+
+  void SetBackground(bool background) override;
+  void BeginDecode(int32_t rows, absl::Span<const SampleRow> samples) override;
+  void EndDecode() override;
 
   void Embed(const Linear& table, absl::Span<const TokenId> ids,
              Rows x) override;
@@ -76,6 +83,10 @@ class CudaBackend final : public Backend {
   void ComputeLogits(const Norm& norm, const Linear& table, Rows x,
                      absl::Span<const int32_t> row_indices,
                      float* logits) override;
+  void SampleTokens(const Norm& norm, const Linear& table, Rows x,
+                    absl::Span<const int32_t> row_indices,
+                    absl::Span<const SampleRow> samples,
+                    SampledToken* tokens) override;
   void ReadKv(const KvBlock& block, std::byte* host) override;
   void WriteKv(const std::byte* host, const KvBlock& block) override;
   void Copy(const void* from, void* to, int64_t bytes) override;
@@ -84,10 +95,40 @@ class CudaBackend final : public Backend {
  private:
   CudaBackend(int device, DType dtype, const BackendShape& shape);
   absl::Status Init();
+  absl::StatusOr<Lane> MakeLane(bool urgent) const;
+  // Rows and bytes that one operation, or one recorded step, has at most.
+  int64_t MostRows() const;
+  int64_t AttentionBytes() const;
+  int64_t DecodeArrayBytes() const;
+  int64_t DecodeListBytes() const;
+  int64_t SampleListBytes() const;
+  void WaitForLane(Lane* lane);
 
   // Before an operation that brings so many bytes of arrays along. Waits for
   // what was enqueued where there is no room for them.
   void Begin(int64_t argument_bytes);
+  // Enqueues by `launch(stream)`, unless a recorded step is on that does so by
+  // itself.
+  template <class Launch>
+  void Enqueue(absl::string_view what, const Launch& launch) {
+    if (graphs_.active() && !graphs_.recording()) return;
+    Note(launch(lane_->stream.get()), what);
+  }
+  // Where the operation's arrays go: one after the other, in a step of a graph
+  // for as many rows as that has.
+  Arguments& arguments() {
+    return graphs_.active() ? decode_arguments_ : lane_->arguments;
+  }
+  int32_t Padded(int32_t rows) const {
+    return graphs_.active() ? graphs_.bucket() : rows;
+  }
+  template <class T>
+  const T* Put(absl::Span<const T> values, const T& filler = T()) {
+    const auto rows = static_cast<int32_t>(values.size());
+    return arguments().Put(values, static_cast<size_t>(Padded(rows)), filler);
+  }
+  // What was put is on its way. A recorded step sends it all at its end.
+  void SendArguments();
   // The first failure since the last Synchronize is kept.
   void Note(cudaError_t error, absl::string_view what);
   void Note(cublasStatus_t status, absl::string_view what);
@@ -106,13 +147,26 @@ class CudaBackend final : public Backend {
   // y = W x + b of prepared rows; or += it.
   void Multiply(const Linear& linear, int32_t rows, bool add, float* y,
                 int64_t y_stride);
+  // Logits of x's rows, to logits_.
+  void MultiplyLogits(const Norm& norm, const Linear& table, Rows x,
+                      absl::Span<const int32_t> row_indices);
+  // Rows of logits_ from `first` on.
+  void SampleLogits(int32_t first, absl::Span<const SampleRow> samples,
+                    SampledToken* tokens);
+  // Sampled tokens to where their callers want them. REQUIRES: the stream is
+  // done.
+  void DeliverTokens();
+
   // Fills parts_, tiles_ and blocks_. Returns the rows of scratch that the
   // blocks' partials would need, and how many blocks the longest part has.
   struct Extent {
     int64_t scratch_rows = 0;
     int64_t longest = 0;
+    bool grows = false;
   };
   Extent PlaceParts(absl::Span<const WindowPart> parts);
+  // Thread blocks beside each other for a tile of queries and a head.
+  int32_t SplitsOf(const Extent& extent) const;
 
   int64_t prepared_stride(int64_t cols) const {
     return RowStride(cols, dtype_);
@@ -121,21 +175,35 @@ class CudaBackend final : public Backend {
     return KvRowsBytes(rows, shape_.n_embd, dtype_);
   }
 
+  // Rows of a block that are on their way to or from the host at once.
+  static constexpr int32_t kTransferRows = 256;
+
   // Constant after Init.
   const int device_;
   const DType dtype_;
   const BackendShape shape_;
   const HeadShape heads_;
   const AttentionOps& attention_;
-  cudaStream_t stream_ = nullptr;
   std::unique_ptr<Gemm> gemm_;
   DeviceMemory frequencies_;  // f32 [head_size / 2]
 
   // Engine thread, and the device on the stream.
-  Arguments arguments_;
-  DeviceMemory prepared_;       // dtype [max_rows, max(D, F)]
-  DeviceMemory wide_;           // f32 [max_rows, max(3D, 2F)]
+  Lane foreground_;
+  Lane background_;
+  Lane* lane_ = &foreground_;
+  DecodeGraphs graphs_;
+  Arguments decode_arguments_;  // of a recorded step
   DeviceMemory logits_;         // f32 [max_logit_rows, vocab]
+  std::vector<DeviceSample> samples_;
+  std::vector<TokenCount> banned_;
+  // Tokens as the device writes them, and whose they are, in order.
+  PinnedMemory sampled_;  // SampledToken [max_logit_rows]
+  struct Delivery {
+    SampledToken* to = nullptr;
+    int32_t rows = 0;
+  };
+  std::vector<Delivery> deliveries_;
+  int32_t sampled_rows_ = 0;
   DeviceMemory kv_rows_;        // of kTransferRows rows, in plain order
   DeviceMemory block_scratch_;  // partials of max_history_blocks queries
   std::vector<AttendPart> parts_;

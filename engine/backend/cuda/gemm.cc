@@ -13,7 +13,6 @@
 namespace tlin::cuda {
 namespace {
 
-constexpr int64_t kWorkspaceBytes = 32 << 20;
 // The algorithm is chosen for so many rows: between a batch that decodes and
 // the tile of a sync.
 constexpr int64_t kRowsOfChoice = 64;
@@ -105,8 +104,6 @@ absl::StatusOr<std::unique_ptr<Gemm>> Gemm::Create(DType dtype) {
   std::unique_ptr<Gemm> gemm(new Gemm(dtype));
   TLIN_RETURN_IF_ERROR(
       CublasStatus(cublasLtCreate(&gemm->handle_), "cuBLASLt"));
-  TLIN_ASSIGN_OR_RETURN(gemm->workspace_,
-                        DeviceMemory::Allocate(kWorkspaceBytes));
   return gemm;
 }
 
@@ -193,7 +190,8 @@ absl::Status Gemm::Describe(CudaLinear* linear) const {
 
 cublasStatus_t Gemm::Multiply(const CudaLinear& linear, const void* x,
                               int64_t rows, bool add, float* y,
-                              int64_t y_stride, cudaStream_t stream) const {
+                              int64_t y_stride, const DeviceMemory& workspace,
+                              cudaStream_t stream) const {
   if (rows == 0) return CUBLAS_STATUS_SUCCESS;
   Calls calls;
   calls(Set<uint64_t>(linear.x_layout_, CUBLASLT_MATRIX_LAYOUT_COLS, rows));
@@ -205,8 +203,8 @@ cublasStatus_t Gemm::Multiply(const CudaLinear& linear, const void* x,
   return cublasLtMatmul(handle_, linear.product_, &one, linear.weight(),
                         linear.weight_layout_, x, linear.x_layout_, &beta, y,
                         linear.y_layout_, y, linear.y_layout_,
-                        &linear.algorithm_, workspace_.data(),
-                        static_cast<size_t>(workspace_.size()), stream);
+                        &linear.algorithm_, workspace.data(),
+                        static_cast<size_t>(workspace.size()), stream);
 }
 
 }  // namespace tlin::cuda

@@ -59,16 +59,18 @@ class Gemm {
   static absl::StatusOr<std::unique_ptr<Gemm>> Create(DType dtype);
   ~Gemm();
 
-  int64_t workspace_bytes() const { return workspace_.size(); }
+  static constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 
   // INVALID_ARGUMENT where the parts or the bias do not fit together.
   absl::StatusOr<std::unique_ptr<CudaLinear>> MakeLinear(
       absl::Span<const HostMatrix> parts, const HostMatrix& bias) const;
 
   // y [rows, outputs], rows `y_stride` floats apart, = W x + b; or += it.
-  // x is prepared rows.
+  // x is prepared rows; kWorkspaceBytes of workspace, which products of one
+  // stream share.
   cublasStatus_t Multiply(const CudaLinear& linear, const void* x, int64_t rows,
                           bool add, float* y, int64_t y_stride,
+                          const DeviceMemory& workspace,
                           cudaStream_t stream) const;
 
  private:
@@ -77,7 +79,6 @@ class Gemm {
 
   const DType dtype_;
   cublasLtHandle_t handle_ = nullptr;
-  DeviceMemory workspace_;
 };
 
 absl::Status CublasStatus(cublasStatus_t status, absl::string_view what);

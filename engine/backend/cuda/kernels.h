@@ -45,7 +45,7 @@ struct HeadShape {
 
 // Rotates q and k of row i (f32 [3 D], q, k, v side by side) by its position.
 // The row is qkv's row i, or row ids[i] where `ids` is not null. q goes to
-// q[i] unless that is null; k and v to kv[i] unless that is null.
+// q[i] unless that is null; k and v to kv[i] unless kv or its place is null.
 cudaError_t LaunchRotate(DType dtype, const HeadShape& shape, const float* qkv,
                          const int32_t* ids, const int32_t* positions, int rows,
                          const float* frequencies, float* q, const KvRow* kv,

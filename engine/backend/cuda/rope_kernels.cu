@@ -73,6 +73,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     if (kv == nullptr) continue;
     const KvRow place = kv[blockIdx.x];
+    if (place.data == nullptr) continue;
     T* const key = reinterpret_cast<T*>(place.data) +
                    KeyIndex(shape, place.capacity, head, place.row) + 2 * pair;
     key[0] = FromFloat<T>(from_k[at] * cosine - from_k[at + 1] * sine);

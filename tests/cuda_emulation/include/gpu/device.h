@@ -4,6 +4,8 @@
 #ifndef TLIN_TESTS_CUDA_EMULATION_INCLUDE_GPU_DEVICE_H_
 #define TLIN_TESTS_CUDA_EMULATION_INCLUDE_GPU_DEVICE_H_
 
+#include <math.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -150,6 +152,9 @@ constexpr T max(T a, T b) {
   return a < b ? b : a;
 }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline int __ffs(unsigned bits) {
+  return __builtin_ffs(static_cast<int>(bits));
+}
 inline float __fmul_rn(float a, float b) { return a * b; }
 
 // --- Ours, for both.

@@ -1,13 +1,15 @@
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 #include <cmath>
 #include <limits>
 #include <random>
 
-#include "engine/random.h"
+#include "engine/sampling/random.h"
+#include "engine/sampling/sampling_math.h"
+#include "engine/sampling/token_counts.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/engine/sampler_oracle.h"
+#include "tests/sampling/sampler_oracle.h"
 
 namespace tlin {
 namespace {
@@ -21,12 +23,21 @@ std::vector<float> RandomLogits(int32_t vocab, uint64_t seed,
   return logits;
 }
 
+using Problem = SampledToken::Problem;
+
+SampledToken SampleRowOf(Sampler* sampler, const std::vector<float>& logits,
+                         const SampleRow& row) {
+  SampledToken sampled;
+  sampler->Sample(logits, row, &sampled);
+  return sampled;
+}
+
 TokenId Sample(Sampler* sampler, const std::vector<float>& logits,
                const Sampling& sampling, int64_t position = 0) {
-  const auto token =
-      sampler->Sample(logits, sampling, TokenCounts(), {}, position);
-  EXPECT_TRUE(token.ok()) << token.status();
-  return token.value_or(-1);
+  const SampledToken sampled =
+      SampleRowOf(sampler, logits, {sampling, position});
+  EXPECT_EQ(sampled.problem, Problem::kNone);
+  return sampled.token;
 }
 
 TEST(RandomTest, IsUniformAndEveryPositionDiffers) {
@@ -56,11 +67,13 @@ TEST(LogitMathTest, WeightsAreTheExponentialEverywhere) {
   double expected = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
     const double exact = std::exp(static_cast<double>(logits[i]));
-    ASSERT_NEAR(weights[i] / exact, 1, 3e-7) << logits[i];
+    // In steps of 2^-33.
+    ASSERT_NEAR(weights[i], exact, 3e-7 * exact + 0x1p-34) << logits[i];
+    ASSERT_EQ(std::floor(weights[i] * kWeightSteps), weights[i] * kWeightSteps);
     expected += exact;
   }
   EXPECT_NEAR(sum / expected, 1, 1e-6);
-  EXPECT_NEAR(SumExp(logits, 0), sum, 1e-9);
+  EXPECT_NEAR(SumExp(logits, 0) / expected, 1, 1e-6);
   const float far[] = {0, -88, -1e30f, -std::numeric_limits<float>::infinity()};
   float w[4];
   ExpWeights(far, 0, 1, absl::MakeSpan(w));
@@ -88,10 +101,11 @@ TEST(SamplerTest, LogitsThatAreNotFiniteAreAnErrorWhereverTheyStand) {
           logits[static_cast<size_t>(at)] = bad;
           Sampling sampling;
           sampling.temperature = temperature;
-          EXPECT_TRUE(absl::IsInternal(
-              sampler.Sample(logits, sampling, TokenCounts(), {}, 0).status()));
-          TokenLogprobs out;
-          EXPECT_TRUE(absl::IsInternal(sampler.Logprobs(logits, 0, 1, &out)));
+          EXPECT_EQ(SampleRowOf(&sampler, logits, {sampling}).problem,
+                    Problem::kNotFinite);
+          SampledToken scored;
+          sampler.Score(logits, 0, 1, &scored);
+          EXPECT_EQ(scored.problem, Problem::kNotFinite);
         }
       }
     }
@@ -106,16 +120,14 @@ TEST(SamplerTest, BannedTokensAreNeverChosen) {
     sampling.temperature = i % 5;
     sampling.top_k = i % 4;
     sampling.top_p = i % 2 == 0 ? 1.0f : 0.9f;
-    const auto token = sampler.Sample(std::vector<float>{9, 1, 9, 1}, sampling,
-                                      TokenCounts(), banned, i);
-    ASSERT_TRUE(token.ok());
-    ASSERT_TRUE(*token == 1 || *token == 3);
+    const SampledToken sampled =
+        SampleRowOf(&sampler, {9, 1, 9, 1}, {sampling, i, {}, banned});
+    ASSERT_EQ(sampled.problem, Problem::kNone);
+    ASSERT_TRUE(sampled.token == 1 || sampled.token == 3);
   }
   const std::vector<TokenId> all = {0, 1, 2, 3};
-  EXPECT_TRUE(absl::IsInternal(sampler
-                                   .Sample(std::vector<float>{9, 1, 9, 1},
-                                           Sampling(), TokenCounts(), all, 0)
-                                   .status()));
+  EXPECT_EQ(SampleRowOf(&sampler, {9, 1, 9, 1}, {{}, 0, {}, all}).problem,
+            Problem::kNoneLeft);
 }
 
 TEST(SamplerTest, ExtremesStayDefined) {
@@ -158,9 +170,10 @@ TEST_P(DistributionTest, AgreesWithTheOracle) {
     Sampling sampling = c.sampling;
     sampling.seed = seed;
     for (int i = 0; i < kDraws; ++i) {
-      const auto token = sampler.Sample(logits, sampling, counts, {}, i);
-      ASSERT_TRUE(token.ok());
-      ++drawn[static_cast<size_t>(*token)];
+      const SampledToken sampled =
+          SampleRowOf(&sampler, logits, {sampling, i, counts.counts()});
+      ASSERT_EQ(sampled.problem, Problem::kNone);
+      ++drawn[static_cast<size_t>(sampled.token)];
     }
     double chi = 0, rare = 0, rare_drawn = 0;
     int degrees = -1;
@@ -263,6 +276,22 @@ TEST(SamplerTest, KeepsWhatTheOracleKeeps) {
   }
 }
 
+// What lets another device add in another order and choose the same token.
+TEST(SamplerTest, SumsOfWeightsDoNotDependOnTheOrder) {
+  std::vector<float> logits = RandomLogits(50257, 17, 6);
+  std::vector<float> weights(logits.size());
+  const double max = FindMax(logits).value;
+  const double sum = ExpWeights(logits, static_cast<float>(max), 0.7f,
+                                absl::MakeSpan(weights));
+  uint64_t steps = 0;
+  for (float w : weights) steps += static_cast<uint64_t>(w * kWeightSteps);
+  EXPECT_EQ(static_cast<double>(steps), sum * kWeightSteps);
+  std::sort(weights.begin(), weights.end());
+  double sorted = 0;
+  for (float w : weights) sorted += w;
+  EXPECT_EQ(sorted, sum);
+}
+
 TEST(SamplerTest, ASeedGivesTheSameTokenWhateverCameBefore) {
   const std::vector<float> logits = RandomLogits(1000, 3);
   Sampler fresh(1000), used(1000);
@@ -286,9 +315,10 @@ TEST(SamplerTest, LogprobsAreOfTheModelsDistribution) {
         std::vector<double>(logits.begin(), logits.end()), Sampling());
     Sampler sampler(vocab);
     for (TokenId token = 0; token < vocab; token += 1 + vocab / 20) {
-      TokenLogprobs out;
-      ASSERT_TRUE(sampler.Logprobs(logits, token, 128, &out).ok());
-      EXPECT_EQ(out.token_id, token);
+      SampledToken out;
+      sampler.Score(logits, token, 128, &out);
+      EXPECT_EQ(out.problem, Problem::kNone);
+      EXPECT_EQ(out.token, token);
       EXPECT_NEAR(out.logprob, std::log(p[token]), 1e-4);
       int32_t rank = 1;
       for (size_t i = 0; i < p.size(); ++i) {
@@ -296,14 +326,14 @@ TEST(SamplerTest, LogprobsAreOfTheModelsDistribution) {
                 (logits[i] == logits[token] && static_cast<TokenId>(i) < token);
       }
       EXPECT_EQ(out.rank, rank);
-      ASSERT_EQ(out.top.size(), static_cast<size_t>(std::min(vocab, 128)));
-      for (size_t i = 0; i < out.top.size(); ++i) {
-        const size_t before = i == 0 ? 0 : i - 1;
+      ASSERT_EQ(out.candidates, std::min(vocab, 128));
+      for (int32_t i = 0; i < out.candidates; ++i) {
+        const int32_t before = i == 0 ? 0 : i - 1;
         EXPECT_LE(out.top[i].logprob, out.top[before].logprob);
         EXPECT_NEAR(out.top[i].logprob, std::log(p[out.top[i].token_id]), 1e-4);
       }
       if (rank <= 128) {
-        EXPECT_EQ(out.top[static_cast<size_t>(rank - 1)].token_id, token);
+        EXPECT_EQ(out.top[rank - 1].token_id, token);
       }
     }
   }

@@ -1,6 +1,6 @@
 // The sampler's distribution, written the slow and obvious way in double.
-#ifndef TLIN_TESTS_ENGINE_SAMPLER_ORACLE_H_
-#define TLIN_TESTS_ENGINE_SAMPLER_ORACLE_H_
+#ifndef TLIN_TESTS_SAMPLING_SAMPLER_ORACLE_H_
+#define TLIN_TESTS_SAMPLING_SAMPLER_ORACLE_H_
 
 #include <algorithm>
 #include <cmath>
@@ -64,4 +64,4 @@ inline std::vector<double> OracleDistribution(
 
 }  // namespace tlin
 
-#endif  // TLIN_TESTS_ENGINE_SAMPLER_ORACLE_H_
+#endif  // TLIN_TESTS_SAMPLING_SAMPLER_ORACLE_H_

@@ -1,6 +1,6 @@
 // Random numbers without a state: a pure function of (seed, position).
-#ifndef TLIN_ENGINE_RANDOM_H_
-#define TLIN_ENGINE_RANDOM_H_
+#ifndef TLIN_ENGINE_SAMPLING_RANDOM_H_
+#define TLIN_ENGINE_SAMPLING_RANDOM_H_
 
 #include <cstdint>
 
@@ -28,4 +28,4 @@ constexpr double UniformAt(uint64_t seed, int64_t position) {
 
 }  // namespace tlin
 
-#endif  // TLIN_ENGINE_RANDOM_H_
+#endif  // TLIN_ENGINE_SAMPLING_RANDOM_H_

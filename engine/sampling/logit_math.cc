@@ -1,12 +1,12 @@
-#include "engine/logit_math.h"
+#include "engine/sampling/logit_math.h"
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "engine/base/check.h"
+#include "engine/sampling/sampling_math.h"
 
 namespace tlin {
 namespace {
@@ -22,33 +22,10 @@ constexpr size_t kBlock = 1024;
 // Candidates that are sorted at once where a selection has come this near.
 constexpr size_t kFewChoices = 32;
 
-// exp of x <= 0, Cephes' polynomial: branch-free so that loops over it
-// vectorise.
-inline float ExpNegative(float x) {
-  constexpr float kLog2E = 1.44269504f;
-  constexpr float kLn2High = 0.693359375f;
-  constexpr float kLn2Low = -2.12194440e-4f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds
-  const float bounded = x > kSmallestExponent ? x : kSmallestExponent;
-  const float shifted = bounded * kLog2E + kRound;
-  const float n = shifted - kRound;
-  const float r = (bounded - n * kLn2High) - n * kLn2Low;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  // 2^n: `shifted` holds n in its low bits.
-  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) + 127u) << 23;
-  const float e = p * std::bit_cast<float>(exponent);
-  return x > kSmallestExponent ? e : 0.0f;
-}
-
-double SumLanes(const Lanes& lanes) {
+template <typename T>
+double SumLanes(const std::array<T, kLanes>& lanes) {
   double sum = 0.0;
-  for (float lane : lanes) sum += lane;
+  for (T lane : lanes) sum += lane;
   return sum;
 }
 
@@ -73,6 +50,32 @@ double SumBlocks(size_t size, F f) {
                     [&](size_t i) { return f(begin + i); });
   }
   return sum;
+}
+
+// Of SampleWeights: exact.
+double SumWeights(absl::Span<const float> weights) {
+  std::array<double, kLanes> lanes{};
+  const float* w = weights.data();
+  const size_t whole = weights.size() - weights.size() % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] += w[i + j];
+  }
+  for (size_t i = whole; i < weights.size(); ++i) lanes[0] += w[i];
+  return SumLanes(lanes);
+}
+
+// The first token from `begin` on at which `sum`, that of the weights before
+// it, passes `target`; else the last one of its block that has a weight.
+TokenId WalkBlock(absl::Span<const float> weights, size_t begin, double sum,
+                  double target) {
+  size_t last = begin;
+  const size_t end = std::min(weights.size(), begin + kBlock);
+  for (size_t i = begin; i < end && sum <= target; ++i) {
+    if (weights[i] == 0.0f) continue;
+    last = i;
+    sum += weights[i];
+  }
+  return static_cast<TokenId>(last);
 }
 
 }  // namespace
@@ -106,9 +109,9 @@ double ExpWeights(absl::Span<const float> logits, float max, float scale,
   const float* x = logits.data();
   float* w = weights.data();
   for (size_t i = 0; i < logits.size(); ++i) {
-    w[i] = ExpNegative((x[i] - max) * scale);
+    w[i] = SampleWeight(x[i], max, scale);
   }
-  return SumBlocks(weights.size(), [w](size_t i) { return w[i]; });
+  return SumWeights(weights);
 }
 
 double SumExp(absl::Span<const float> logits, float max) {
@@ -118,30 +121,17 @@ double SumExp(absl::Span<const float> logits, float max) {
 }
 
 TokenId WalkWeights(absl::Span<const float> weights, double u) {
-  const auto value = [&weights](size_t i) { return weights[i]; };
-  const double target = u * SumBlocks(weights.size(), value);
+  const double target = u * SumWeights(weights);
   double sum = 0.0;
-  TokenId last = -1;  // with a weight: where rounding leaves the walk short
+  size_t last = 0;  // block with a weight: where u * total rounds to the total
   for (size_t begin = 0; begin < weights.size(); begin += kBlock) {
-    const size_t end = std::min(weights.size(), begin + kBlock);
-    const double block =
-        SumBlock(end - begin, [&](size_t i) { return value(begin + i); });
-    if (block == 0.0) continue;
-    // The walk inside a block adds in another order than `block`: a block is
-    // skipped by its own sum and left at its last weight at the latest.
-    const bool here = sum + block > target;
-    double inside = sum;
-    for (size_t i = begin; i < end; ++i) {
-      if (weights[i] == 0.0f) continue;
-      last = static_cast<TokenId>(i);
-      inside += weights[i];
-      if (here && inside > target) return last;
-    }
-    if (here) return last;
-    sum += block;
+    const auto block = weights.subspan(begin, kBlock);
+    const double more = SumWeights(block);
+    if (more > 0.0) last = begin;
+    if (sum + more > target) return WalkBlock(weights, begin, sum, target);
+    sum += more;
   }
-  TLIN_CHECK(last >= 0);
-  return last;
+  return WalkBlock(weights, last, 0.0, std::numeric_limits<double>::max());
 }
 
 void SelectTop(absl::Span<const float> logits, int32_t k,

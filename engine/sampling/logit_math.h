@@ -1,6 +1,6 @@
 // Passes over one row of logits, and the selections made from it.
-#ifndef TLIN_ENGINE_LOGIT_MATH_H_
-#define TLIN_ENGINE_LOGIT_MATH_H_
+#ifndef TLIN_ENGINE_SAMPLING_LOGIT_MATH_H_
+#define TLIN_ENGINE_SAMPLING_LOGIT_MATH_H_
 
 #include <cstdint>
 #include <vector>
@@ -9,9 +9,6 @@
 #include "engine/token.h"
 
 namespace tlin {
-
-// Weights below e^-87 of the likeliest token's count as 0.
-inline constexpr float kSmallestExponent = -87.0f;
 
 struct LogitMax {
   float value = 0.0f;
@@ -24,12 +21,12 @@ LogitMax FindMax(absl::Span<const float> logits);
 // The first token with logit `value`. REQUIRES: there is one.
 TokenId FirstEqual(absl::Span<const float> logits, float value);
 
-// weights[i] = exp((logits[i] - max) * scale), 0 for -infinity; returns their
-// sum. The order of addition depends on the size alone. Relative error below
-// 3e-7. REQUIRES: max is the maximum, scale > 0, sizes are equal.
+// weights[i] = SampleWeight(logits[i], max, scale), 0 for -infinity; returns
+// their sum, which is exact. REQUIRES: max is the maximum, scale > 0, sizes are
+// equal.
 double ExpWeights(absl::Span<const float> logits, float max, float scale,
                   absl::Span<float> weights);
-// The sum alone, with scale 1.
+// Sum of exp(logits[i] - max). The order of addition depends on the size alone.
 double SumExp(absl::Span<const float> logits, float max);
 
 // The first token, in order of ids, at which the sum of weights passes
@@ -61,4 +58,4 @@ void KeepMass(double mass, std::vector<Choice>* choices);
 
 }  // namespace tlin
 
-#endif  // TLIN_ENGINE_LOGIT_MATH_H_
+#endif  // TLIN_ENGINE_SAMPLING_LOGIT_MATH_H_

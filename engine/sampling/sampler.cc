@@ -1,11 +1,12 @@
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "engine/base/check.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
+#include "engine/sampling/sampling_math.h"
 
 namespace tlin {
 namespace {
@@ -15,10 +16,6 @@ namespace {
 constexpr int32_t kHeapTop = 1024;
 // Up to this many choices are sorted by id; more are spread over the row.
 constexpr size_t kSortedChoices = 2048;
-
-absl::Status NotFinite() {
-  return absl::InternalError("the model's logits are not finite");
-}
 
 }  // namespace
 
@@ -30,40 +27,70 @@ Sampler::Sampler(int32_t vocab_size)
   choices_.reserve(vocab_size_);
 }
 
-absl::StatusOr<TokenId> Sampler::Sample(absl::Span<const float> logits,
-                                        const Sampling& sampling,
-                                        const TokenCounts& counts,
-                                        absl::Span<const TokenId> banned,
-                                        int64_t position) {
+int64_t Sampler::bytes() const {
+  return static_cast<int64_t>(vocab_size_ *
+                              (2 * sizeof(float) + sizeof(Choice)));
+}
+
+void Sampler::Sample(absl::Span<const float> logits, const SampleRow& row,
+                     SampledToken* out) {
   TLIN_CHECK(logits.size() == vocab_size_);
-  LogitMax max = FindMax(logits);
-  if (!max.finite) return NotFinite();
-  if (HasPenalties(sampling) || !banned.empty()) {
+  out->problem = SampledToken::Problem::kNone;
+  out->rank = 0;
+  out->candidates = 0;
+  const LogitMax model_max = FindMax(logits);
+  if (!model_max.finite) {
+    out->problem = SampledToken::Problem::kNotFinite;
+    return;
+  }
+  if (row.counts.empty() && row.banned.empty()) {
+    out->token = Choose(logits, model_max.value, row);
+  } else {
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
-    counts.Apply(sampling, absl::MakeSpan(adjusted_));
-    for (TokenId token : banned) {
+    for (const TokenCount& count : row.counts) {
+      float& logit = adjusted_[static_cast<size_t>(count.token)];
+      logit = Penalized(row.sampling, count.times, logit);
+    }
+    for (TokenId token : row.banned) {
       adjusted_[static_cast<size_t>(token)] =
           -std::numeric_limits<float>::infinity();
     }
-    logits = adjusted_;
-    max = FindMax(logits);
-    if (!std::isfinite(max.value)) {
-      return absl::InternalError("no token is left to choose from");
+    const float max = FindMax(adjusted_).value;
+    if (!std::isfinite(max)) {
+      out->problem = SampledToken::Problem::kNoneLeft;
+      return;
     }
+    out->token = Choose(adjusted_, max, row);
   }
-  if (sampling.temperature < kGreedyTemperature) {
-    return FirstEqual(logits, max.value);
+  if (row.logprobs > 0) {
+    AddLogprobs(logits, model_max.value, row.logprobs, out);
   }
-  const double u = UniformAt(sampling.seed, position);
+}
+
+void Sampler::Score(absl::Span<const float> logits, TokenId token,
+                    int32_t candidates, SampledToken* out) {
+  TLIN_CHECK(logits.size() == vocab_size_);
+  const LogitMax max = FindMax(logits);
+  out->problem = max.finite ? SampledToken::Problem::kNone
+                            : SampledToken::Problem::kNotFinite;
+  out->token = token;
+  if (max.finite) AddLogprobs(logits, max.value, candidates, out);
+}
+
+TokenId Sampler::Choose(absl::Span<const float> logits, float max,
+                        const SampleRow& row) {
+  const Sampling& sampling = row.sampling;
+  if (sampling.temperature < kGreedyTemperature) return FirstEqual(logits, max);
+  const double u = UniformAt(sampling.seed, row.position);
   if (sampling.top_k > 0 || sampling.top_p < 1.0f || sampling.min_p > 0.0f) {
-    return SampleFiltered(logits, max.value, sampling, u);
+    return ChooseFiltered(logits, max, sampling, u);
   }
-  ExpWeights(logits, max.value, 1.0f / sampling.temperature,
+  ExpWeights(logits, max, 1.0f / sampling.temperature,
              absl::MakeSpan(weights_));
   return WalkWeights(weights_, u);
 }
 
-TokenId Sampler::SampleFiltered(absl::Span<const float> logits, float max,
+TokenId Sampler::ChooseFiltered(absl::Span<const float> logits, float max,
                                 const Sampling& sampling, double u) {
   const double total = GatherChoices(logits, max, sampling);
   if (sampling.top_p < 1.0f) KeepMass(sampling.top_p * total, &choices_);
@@ -84,7 +111,7 @@ double Sampler::GatherChoices(absl::Span<const float> logits, float max,
     SelectTop(logits, sampling.top_k, &choices_);
     double total = 0.0;
     for (Choice& choice : choices_) {
-      choice.weight = std::exp((choice.logit - max) * scale);
+      choice.weight = SampleWeight(choice.logit, max, scale);
       total += choice.weight;
     }
     return total;
@@ -97,7 +124,8 @@ double Sampler::GatherChoices(absl::Span<const float> logits, float max,
   if (sampling.top_k > 0) {
     bar = 0.0f;
   } else if (sampling.top_p < 1.0f) {
-    bar = static_cast<float>((1.0 - sampling.top_p) * total /
+    // A little less: what is rounded here must not show in what is kept.
+    bar = static_cast<float>(0.999 * (1.0 - sampling.top_p) * total /
                              static_cast<double>(vocab_size_));
   }
   for (size_t i = 0; i < vocab_size_; ++i) {
@@ -134,29 +162,23 @@ TokenId Sampler::Draw(double u) {
   return last;
 }
 
-absl::Status Sampler::Logprobs(absl::Span<const float> logits, TokenId token,
-                               int32_t candidates, TokenLogprobs* out) {
-  TLIN_CHECK(logits.size() == vocab_size_);
-  const LogitMax max = FindMax(logits);
-  if (!max.finite) return NotFinite();
-  const double log_sum = max.value + std::log(SumExp(logits, max.value));
-  const size_t index = static_cast<size_t>(token);
+void Sampler::AddLogprobs(absl::Span<const float> logits, float max,
+                          int32_t candidates, SampledToken* out) {
+  const double log_sum = max + std::log(SumExp(logits, max));
+  const auto index = static_cast<size_t>(out->token);
   const float logit = logits[index];
   int32_t before = 0;
   for (size_t i = 0; i < index; ++i) before += logits[i] >= logit;
   for (size_t i = index + 1; i < vocab_size_; ++i) before += logits[i] > logit;
-  out->token_id = token;
   out->logprob = static_cast<float>(logit - log_sum);
   out->rank = before + 1;
-  out->top.clear();
-  if (candidates <= 0) return absl::OkStatus();
   SelectTop(logits, candidates, &choices_);
   std::sort(choices_.begin(), choices_.end(), Likelier);
-  out->top.reserve(choices_.size());
-  for (const Choice& choice : choices_) {
-    out->top.push_back({choice.id, static_cast<float>(choice.logit - log_sum)});
+  out->candidates = static_cast<int32_t>(choices_.size());
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    out->top[i] = {choices_[i].id,
+                   static_cast<float>(choices_[i].logit - log_sum)};
   }
-  return absl::OkStatus();
 }
 
 }  // namespace tlin
