@@ -20,15 +20,19 @@ struct LoadOptions {
   std::string dtype = "auto";
   std::string derived_history = "auto";  // on, off: ChooseDerivedHistory
   int threads = 0;                       // 0: as many as the process may use
-  int32_t slots = 16;
+  // 0: on a GPU as many as its memory has room for, on the CPU 16; at most
+  // most_slots.
+  int32_t slots = 0;
+  int32_t most_slots = 4096;
   // 0: 1,048,576 where the state is constant, 131,072 where a history grows.
   int64_t max_context_tokens = 0;
   // Of all sequences together, where a history grows. 0: 8,192 a slot, and
   // at least one of the longest. Pages that are never touched take no memory.
   int64_t history_tokens = 0;
   int32_t max_syncs = 4;
-  // What weights, slots and history may come to; 0: not checked. Slots and
-  // history take memory only as they are used, so too little would show late.
+  // What weights, slots, history and workspace may come to on the CPU; 0: not
+  // checked. Slots and history take memory only as they are used, so too little
+  // would show late.
   int64_t free_memory_bytes = 0;
 };
 

@@ -33,6 +33,7 @@ LoadOptions MakeLoadOptions(const Flags& flags) {
   options.derived_history = flags.derived_history;
   options.threads = flags.threads;
   options.slots = flags.slots;
+  options.most_slots = flags.max_sessions;
   options.max_context_tokens = flags.max_context_tokens;
   options.history_tokens = flags.history_tokens;
   options.free_memory_bytes = HostMemory().free;

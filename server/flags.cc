@@ -104,7 +104,6 @@ struct Spec {
   Setter set;
 };
 
-constexpr int32_t kDefaultSlots = 16;
 constexpr int64_t kMaxTokens = int64_t{1} << 24;
 
 constexpr Spec kSpecs[] = {
@@ -130,7 +129,7 @@ constexpr Spec kSpecs[] = {
     {"threads", "N", "CPU threads; 0 = as many as there are (0)",
      SetNumber<&Flags::threads, 0, 1024>},
     {"slots", "N",
-     "requests that run at once; 0 = 16, or max_sessions where it is less (0)",
+     "requests that run at once; 0 = what fits a GPU, 16 on the CPU (0)",
      SetNumber<&Flags::slots, 0, 4096>},
     {"max_context_tokens", "N",
      "of one request, prompt and new tokens; 0 = "
@@ -273,8 +272,6 @@ absl::StatusOr<Flags> ParseFlags(absl::Span<const std::string> args) {
     return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));
   }
   if (flags.model_name.empty()) flags.model_name = LastPart(flags.model);
-  if (flags.slots == 0)
-    flags.slots = std::min(kDefaultSlots, flags.max_sessions);
   return flags;
 }
 

@@ -129,9 +129,6 @@ class Backend {
   virtual const BackendShape& shape() const = 0;
   virtual int64_t workspace_bytes() const = 0;  // the backend's own scratch
 
-  // Of the device's own memory, what is free; 0: it has none of its own.
-  virtual int64_t free_bytes() const { return 0; }
-
   // --- Loading. RESOURCE_EXHAUSTED when the device has no room.
   virtual absl::StatusOr<std::unique_ptr<DeviceBuffer>> Allocate(
       int64_t bytes) = 0;

@@ -27,8 +27,7 @@ std::string LibraryPath() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(
-    int device, DType dtype, const BackendShape& shape) {
+absl::StatusOr<CudaPlugin> LoadCudaPlugin() {
   // First, and by itself: what the library needs takes 150 MB of memory.
   if (dlopen(kDriver, RTLD_NOW | RTLD_LOCAL) == nullptr) {
     return absl::FailedPreconditionError(
@@ -53,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(
         absl::StrCat(kLibrary, " is of tlin ", plugin.version, ", this is ",
                      TLIN_PLUGIN_VERSION));
   }
-  return plugin.make(device, dtype, shape);
+  return plugin;
 }
 
 }  // namespace tlin

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/backend/cpu/cpu_backend.h"
-#include "engine/backend/cuda_plugin.h"
 #include "engine/base/status_macros.h"
 
 namespace tlin {
@@ -23,27 +22,17 @@ absl::StatusOr<DType> ParseDType(absl::string_view dtype, DType otherwise) {
       absl::StrCat("--dtype=", dtype, ": want auto, f32 or bf16"));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpu(
-    absl::string_view dtype, const BackendShape& shape,
-    const BackendOptions& options) {
-  TLIN_ASSIGN_OR_RETURN(const DType chosen,
-                        ParseDType(dtype, AutoDType(hwy::SupportedTargets())));
-  if (options.threads < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--threads=", options.threads, ": is negative"));
-  }
-  const int threads =
-      options.threads > 0
-          ? options.threads
-          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  return CpuBackend::Create(shape, chosen, threads);
-}
+// A GPU that can be used, and its plug-in.
+struct FoundGpu {
+  CudaPlugin plugin;
+  int64_t free_bytes = 0;
+};
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCuda(int device,
-                                                  absl::string_view dtype,
-                                                  const BackendShape& shape) {
-  TLIN_ASSIGN_OR_RETURN(const DType chosen, ParseDType(dtype, DType::kBF16));
-  return MakeCudaBackend(device, chosen, shape);
+absl::StatusOr<FoundGpu> FindGpu(int index) {
+  FoundGpu found;
+  TLIN_ASSIGN_OR_RETURN(found.plugin, LoadCudaPlugin());
+  TLIN_ASSIGN_OR_RETURN(found.free_bytes, found.plugin.free_bytes(index));
+  return found;
 }
 
 }  // namespace
@@ -53,36 +42,55 @@ DType AutoDType(int64_t targets) {
   return (targets & kWide) != 0 ? DType::kBF16 : DType::kF32;
 }
 
-absl::StatusOr<MadeBackend> MakeBackend(absl::string_view device,
-                                        absl::string_view dtype,
-                                        const BackendShape& shape,
-                                        const BackendOptions& options) {
-  MadeBackend made;
-  if (device == "cpu") {
-    TLIN_ASSIGN_OR_RETURN(made.backend, MakeCpu(dtype, shape, options));
-    return made;
-  }
-  absl::string_view number = device;
-  int index = 0;
-  if (device != "auto" && (!absl::ConsumePrefix(&number, "cuda:") ||
-                           !absl::SimpleAtoi(number, &index) || index < 0)) {
+absl::StatusOr<Device> ChooseDevice(absl::string_view device,
+                                    absl::string_view dtype,
+                                    const BackendOptions& options) {
+  if (options.threads < 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--device=", device, ": want auto, cpu or cuda:N"));
+        absl::StrCat("--threads=", options.threads, ": is negative"));
   }
-  absl::StatusOr<std::unique_ptr<Backend>> cuda = MakeCuda(index, dtype, shape);
-  if (cuda.ok()) {
-    made.backend = *std::move(cuda);
-    return made;
+  Device chosen;
+  chosen.threads_ =
+      options.threads > 0
+          ? options.threads
+          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (device != "cpu") {
+    absl::string_view number = device;
+    int index = 0;
+    if (device != "auto" && (!absl::ConsumePrefix(&number, "cuda:") ||
+                             !absl::SimpleAtoi(number, &index) || index < 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--device=", device, ": want auto, cpu or cuda:N"));
+    }
+    absl::StatusOr<FoundGpu> found = FindGpu(index);
+    if (found.ok()) {
+      chosen.gpu_ = index;
+      chosen.free_bytes_ = found->free_bytes;
+      chosen.plugin_ = found->plugin;
+    } else if (device != "auto") {
+      return absl::Status(
+          found.status().code(),
+          absl::StrCat("--device=", device, ": ", found.status().message()));
+    } else if (!absl::IsFailedPrecondition(found.status())) {
+      return found.status();
+    } else {
+      chosen.why_cpu_ = std::string(found.status().message());
+    }
   }
-  if (device != "auto") {
-    return absl::Status(
-        cuda.status().code(),
-        absl::StrCat("--device=", device, ": ", cuda.status().message()));
-  }
-  if (!absl::IsFailedPrecondition(cuda.status())) return cuda.status();
-  made.why_cpu = std::string(cuda.status().message());
-  TLIN_ASSIGN_OR_RETURN(made.backend, MakeCpu(dtype, shape, options));
-  return made;
+  const DType otherwise =
+      chosen.is_gpu() ? DType::kBF16 : AutoDType(hwy::SupportedTargets());
+  TLIN_ASSIGN_OR_RETURN(chosen.dtype_, ParseDType(dtype, otherwise));
+  return chosen;
+}
+
+int64_t Device::WorkspaceBytes(const BackendShape& shape) const {
+  return is_gpu() ? plugin_.workspace_bytes(dtype_, shape) : 0;
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> Device::Make(
+    const BackendShape& shape) const {
+  if (is_gpu()) return plugin_.make(gpu_, dtype_, shape);
+  return CpuBackend::Create(shape, dtype_, threads_);
 }
 
 }  // namespace tlin

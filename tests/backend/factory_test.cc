@@ -10,15 +10,19 @@ namespace {
 constexpr BackendShape kShape = {16, 2, 32, 50, 8, 8};
 
 TEST(FactoryTest, MakesTheCpuBackend) {
-  for (const char* device : {"auto", "cpu"}) {
-    const auto backend = MakeBackend(device, "f32", kShape, {});
+  for (const char* name : {"auto", "cpu"}) {
+    const auto device = ChooseDevice(name, "f32", {});
+    ASSERT_TRUE(device.ok()) << device.status();
+    EXPECT_FALSE(device->is_gpu());
+    EXPECT_EQ(device->free_bytes(), 0);
+    EXPECT_EQ(device->dtype(), DType::kF32);
+    const auto backend = device->Make(kShape);
     ASSERT_TRUE(backend.ok()) << backend.status();
-    EXPECT_EQ(backend->backend->name(), "cpu");
-    EXPECT_EQ(backend->backend->dtype(), DType::kF32);
-    EXPECT_GT(backend->backend->workspace_bytes(), 0);
+    EXPECT_EQ((*backend)->name(), "cpu");
+    EXPECT_EQ((*backend)->dtype(), DType::kF32);
+    EXPECT_GT((*backend)->workspace_bytes(), 0);
   }
-  EXPECT_EQ(MakeBackend("cpu", "bf16", kShape, {2})->backend->dtype(),
-            DType::kBF16);
+  EXPECT_EQ(ChooseDevice("cpu", "bf16", {2})->dtype(), DType::kBF16);
 }
 
 // Beside this program there is no library of the CUDA backend, and on most
@@ -26,11 +30,11 @@ TEST(FactoryTest, MakesTheCpuBackend) {
 TEST(FactoryTest, SaysWhyThereIsNoGpu) {
   const auto why = testing::AnyOf(testing::HasSubstr("no NVIDIA driver"),
                                   testing::HasSubstr("libtlin_cuda.so"));
-  const auto backend = MakeBackend("auto", "f32", kShape, {});
-  ASSERT_TRUE(backend.ok()) << backend.status();
-  EXPECT_THAT(backend->why_cpu, why);
-  EXPECT_EQ(MakeBackend("cpu", "f32", kShape, {})->why_cpu, "");
-  EXPECT_THAT(MakeBackend("cuda:0", "f32", kShape, {}).status().message(), why);
+  const auto device = ChooseDevice("auto", "f32", {});
+  ASSERT_TRUE(device.ok()) << device.status();
+  EXPECT_THAT(device->why_cpu(), why);
+  EXPECT_EQ(ChooseDevice("cpu", "f32", {})->why_cpu(), "");
+  EXPECT_THAT(ChooseDevice("cuda:0", "f32", {}).status().message(), why);
 }
 
 TEST(FactoryTest, AutoIsBf16WhereTheProcessorHasTheInstructions) {
@@ -40,7 +44,7 @@ TEST(FactoryTest, AutoIsBf16WhereTheProcessorHasTheInstructions) {
   EXPECT_EQ(AutoDType(HWY_SSE4 | HWY_AVX2 | HWY_AVX3 | HWY_AVX3_DL),
             DType::kBF16);
   EXPECT_EQ(AutoDType(HWY_NEON), DType::kBF16);
-  EXPECT_EQ(MakeBackend("cpu", "auto", kShape, {1})->backend->dtype(),
+  EXPECT_EQ(ChooseDevice("cpu", "auto", {1})->dtype(),
             AutoDType(hwy::SupportedTargets()));
 }
 
@@ -50,17 +54,17 @@ TEST(FactoryTest, NamesTheFlagThatIsWrong) {
     EXPECT_EQ(status.code(), code);
     EXPECT_THAT(status.message(), testing::HasSubstr(flag));
   };
-  expect(MakeBackend("gpu", "auto", kShape, {}).status(),
+  expect(ChooseDevice("gpu", "auto", {}).status(),
          absl::StatusCode::kInvalidArgument, "--device=gpu");
-  expect(MakeBackend("cuda:0", "auto", kShape, {}).status(),
+  expect(ChooseDevice("cuda:0", "auto", {}).status(),
          absl::StatusCode::kFailedPrecondition, "--device=cuda:0");
-  expect(MakeBackend("cuda:", "auto", kShape, {}).status(),
+  expect(ChooseDevice("cuda:", "auto", {}).status(),
          absl::StatusCode::kInvalidArgument, "--device=cuda:");
-  expect(MakeBackend("cuda:-1", "auto", kShape, {}).status(),
+  expect(ChooseDevice("cuda:-1", "auto", {}).status(),
          absl::StatusCode::kInvalidArgument, "--device=cuda:-1");
-  expect(MakeBackend("cpu", "f64", kShape, {}).status(),
+  expect(ChooseDevice("cpu", "f64", {}).status(),
          absl::StatusCode::kInvalidArgument, "--dtype=f64");
-  expect(MakeBackend("cpu", "f32", kShape, {-1}).status(),
+  expect(ChooseDevice("cpu", "f32", {-1}).status(),
          absl::StatusCode::kInvalidArgument, "--threads=-1");
 }
 
@@ -69,7 +73,7 @@ TEST(FactoryTest, RefusesShapesThatNoModelHas) {
        {BackendShape{16, 0, 32, 50, 8, 8}, BackendShape{15, 3, 32, 50, 8, 8},
         BackendShape{16, 2, 0, 50, 8, 8}, BackendShape{16, 2, 32, 50, 0, 8},
         BackendShape{0, 2, 32, 50, 8, 8}}) {
-    EXPECT_EQ(MakeBackend("cpu", "f32", shape, {1}).status().code(),
+    EXPECT_EQ(ChooseDevice("cpu", "f32", {1})->Make(shape).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
 }

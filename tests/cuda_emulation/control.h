@@ -38,10 +38,11 @@ void ResetDevice();  // no error sticks, no fault is planned
 
 // --- Counts, since the process began.
 struct Counts {
-  int64_t launches = 0;        // of kernels, those of graphs included
-  int64_t graph_launches = 0;  // of whole graphs
-  int64_t captures = 0;        // that were instantiated
-  int64_t allocations = 0;     // of device memory
+  int64_t launches = 0;         // of kernels, those of graphs included
+  int64_t graph_launches = 0;   // of whole graphs
+  int64_t captures = 0;         // that were instantiated
+  int64_t allocations = 0;      // of device memory
+  int64_t allocated_bytes = 0;  // that they asked for
   int64_t synchronizations = 0;
 };
 Counts DeviceCounts();

@@ -17,6 +17,12 @@ constexpr size_t kGap = 256;
 // Reserved, not taken: pages become real when they are written.
 constexpr size_t kDefaultMemory = size_t{8} << 30;
 
+// What a process that no test controls (a whole tlind) is to have.
+size_t DefaultMemory() {
+  const char* const bytes = std::getenv("TLIN_EMULATED_GPU_BYTES");
+  return bytes == nullptr ? kDefaultMemory : std::strtoull(bytes, nullptr, 10);
+}
+
 char* MapMemory(size_t bytes) {
   void* const memory = mmap(nullptr, bytes, PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -107,7 +113,7 @@ DeviceMemory::Access::~Access() {
 }
 
 DeviceMemory& Device::memory() {
-  if (memory_ == nullptr) memory_ = new DeviceMemory(kDefaultMemory);
+  if (memory_ == nullptr) memory_ = new DeviceMemory(DefaultMemory());
   return *memory_;
 }
 

@@ -151,6 +151,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   Device& device = TheDevice();
   if (device.lost() != cudaSuccess) return device.Say(device.lost());
   ++device.counts.allocations;
+  device.counts.allocated_bytes += static_cast<int64_t>(bytes);
   *memory = Device::Strikes(&device.fail_allocation)
                 ? nullptr
                 : device.memory().Allocate(bytes);

@@ -136,8 +136,8 @@ TEST_F(LoadModelTest, AnAbsurdConfigTakesNoMemory) {
 }
 
 TEST_F(LoadModelTest, FlagsAreNamed) {
-  options_.slots = 0;
-  ExpectFault(absl::StatusCode::kInvalidArgument, "--slots=0", "4096");
+  options_.slots = -1;
+  ExpectFault(absl::StatusCode::kInvalidArgument, "--slots=-1", "4096");
   options_.slots = 1;
   options_.max_context_tokens = int64_t{1} << 40;
   ExpectFault(absl::StatusCode::kInvalidArgument, "--max_context_tokens=", "");
@@ -152,6 +152,13 @@ TEST_F(LoadModelTest, FlagsAreNamed) {
   ExpectFault(absl::StatusCode::kInvalidArgument, "--derived_history=yes", "");
 }
 
+TEST_F(LoadModelTest, SlotsThatAreNotGivenAreAtMostTheSessions) {
+  options_.slots = 0;
+  EXPECT_EQ(LoadModel(options_)->model->info().slots, 16);
+  options_.most_slots = 3;
+  EXPECT_EQ(LoadModel(options_)->model->info().slots, 3);
+}
+
 TEST_F(LoadModelTest, AHistoryIsDerivedWhereItIsAskedFor) {
   options_.derived_history = "off";
   EXPECT_EQ(LoadModel(options_)->model->memory().vocabulary_table, 0);
@@ -163,7 +170,8 @@ TEST_F(LoadModelTest, AHistoryIsDerivedWhereItIsAskedFor) {
   const ModelMemory memory = loaded->model->memory();
   EXPECT_EQ(memory.vocabulary_table, table);
   // It counts in what has to be free.
-  options_.free_memory_bytes = memory.weights + memory.session_cache;
+  options_.free_memory_bytes =
+      memory.weights + memory.session_cache + memory.workspace;
   ExpectFault(absl::StatusCode::kResourceExhausted, "--derived_history", "");
   options_.free_memory_bytes += table;
   EXPECT_TRUE(LoadModel(options_).ok());
@@ -193,7 +201,8 @@ TEST_F(LoadModelTest, MoreThanTheMemoryThatIsFreeIsRefused) {
   options_.free_memory_bytes = memory.session_cache;
   ExpectFault(absl::StatusCode::kResourceExhausted, "--slots",
               absl::StrCat("2 slots of ", memory.session_cache_bytes));
-  options_.free_memory_bytes += memory.weights + memory.vocabulary_table;
+  options_.free_memory_bytes +=
+      memory.weights + memory.vocabulary_table + memory.workspace;
   EXPECT_TRUE(LoadModel(options_).ok());
   ReplaceInConfig("architecture", "\"tlinformer\"");
   ExpectFault(absl::StatusCode::kResourceExhausted, "--history_tokens", "");

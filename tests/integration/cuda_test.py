@@ -4,6 +4,7 @@ on a machine without one. Run by ctest, which says where the emulated library is
 """
 import json
 import os
+import re
 import threading
 import unittest
 
@@ -34,7 +35,7 @@ class EmulatedGpuTest(unittest.TestCase):
         cls.program = emulated_tlind()
 
     def gpu(self, model, *flags):
-        return Tlind(model, "--device=cuda:0", *flags, program=self.program)
+        return Tlind(model, "--device=cuda:0", "--slots=16", *flags, program=self.program)
 
     def tiny(self, architecture):
         directory = scratch_path(architecture)
@@ -113,7 +114,25 @@ class EmulatedGpuTest(unittest.TestCase):
                                                         "generation_window": 8192})
         done = run(self.program, f"--model={model}", "--device=cuda:0", "--slots=4000")
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"--slots.*4000 slots of \d+.*more than the \d+ bytes")
+        self.assertRegex(done.stderr, r"--slots.*weights \d+.* \+ 4000 slots of (\d+).* \+ "
+                                      r"workspace \d+ = \d+ bytes, more than the (\d+) bytes")
+
+    def test_slots_are_what_fits_where_they_are_not_given(self):
+        model = tiny_model.write(scratch_path("wide"), {**tiny_model.TINY, "history_window": 8192,
+                                                        "generation_window": 8192})
+        os.environ["TLIN_EMULATED_GPU_BYTES"] = str(800 << 20)
+        self.addCleanup(os.environ.pop, "TLIN_EMULATED_GPU_BYTES")
+        arguments = (model, "--device=cuda:0", "--max_context_tokens=100000")
+        with Tlind(*arguments, program=self.program) as daemon:
+            slots = int(re.search(r"(\d+) slots", daemon.stdout())[1])
+            self.assertGreater(slots, 2)
+        # One more has no room.
+        done = run(self.program, *(f"--model={a}" if a == model else a for a in arguments),
+                   f"--slots={slots + 1}")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"{slots + 1} slots of", done.stderr)
+        with Tlind(*arguments, "--max_sessions=2", program=self.program) as daemon:
+            self.assertIn("2 slots", daemon.stdout())
 
 
 class NoGpuTest(unittest.TestCase):

@@ -21,16 +21,10 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags->metrics_listen, "127.0.0.1:9464");
   EXPECT_EQ(flags->max_message_bytes, 16 << 20);
   EXPECT_TRUE(flags->log_requests);
-  EXPECT_EQ(flags->slots, 16);
+  EXPECT_EQ(flags->slots, 0);
   EXPECT_EQ(flags->max_sessions, 4096);
   EXPECT_EQ(flags->target_step, absl::Milliseconds(20));
   EXPECT_EQ(flags->prefix_cache_bytes, 256 << 20);
-}
-
-TEST(FlagsTest, SlotsAreAtMostTheSessionsWhereTheyAreNotGiven) {
-  EXPECT_EQ(ParseFlags({"--model=m", "--max_sessions=3"})->slots, 3);
-  EXPECT_EQ(ParseFlags({"--model=m", "--max_sessions=100"})->slots, 16);
-  EXPECT_EQ(ParseFlags({"--model=m", "--slots=40"})->slots, 40);
 }
 
 TEST(FlagsTest, BothSpellingsAndSwitches) {

@@ -14,38 +14,11 @@
 namespace tlin::cuda {
 namespace {
 
-constexpr int64_t kFloatBytes = sizeof(float);
-// What the operations of a step bring along, a row; beyond that Begin waits.
-// Some 128 bytes in each of 64 layers.
-constexpr int64_t kArgumentBytesPerRow = 8 << 10;
-
-// Tokens with a penalty, and banned ones, of a recorded step: so many a row.
-constexpr int64_t kCountsPerRow = 4096;
-
 // mma and cp.async of bf16.
 constexpr int kLeastCapability = 8;
 
-}  // namespace
-
-CudaBackend::CudaBackend(int device, DType dtype, const BackendShape& shape)
-    : device_(device),
-      dtype_(dtype),
-      shape_(shape),
-      heads_{shape.n_head, shape.n_embd / shape.n_head},
-      attention_(dtype == DType::kF32 ? AttentionOpsF32() : AttentionOpsBf16()),
-      thread_(std::this_thread::get_id()) {}
-
-CudaBackend::~CudaBackend() = default;
-
-absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
-    int device, DType dtype, const BackendShape& shape) {
-  TLIN_RETURN_IF_ERROR(CheckBackendShape(shape, dtype, "CUDA"));
-  if (shape.n_embd / shape.n_head > kMaxHeadSize) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a head of ", shape.n_embd / shape.n_head,
-                     " elements: the CUDA backend has attention for ",
-                     kMaxHeadSize, " at most"));
-  }
+// Makes it this thread's.
+absl::Status UseDevice(int device) {
   int devices = 0;  // which an error leaves as it is
   TLIN_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceCount(&devices), "CUDA"));
   if (device < 0 || device >= devices) {
@@ -62,6 +35,45 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
         absl::StrCat("GPU ", device, " has compute capability ", major, ".",
                      minor, ": want ", kLeastCapability, ".0 or more"));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> CudaBackend::FreeBytes(int device) {
+  TLIN_RETURN_IF_ERROR(UseDevice(device));
+  size_t free = 0;
+  size_t total = 0;
+  TLIN_RETURN_IF_ERROR(
+      CudaStatus(cudaMemGetInfo(&free, &total), "the GPU's memory"));
+  return static_cast<int64_t>(free);
+}
+
+int64_t CudaBackend::WorkspaceBytes(DType dtype, const BackendShape& shape) {
+  return MakeWorkspaceSizes(dtype, shape).total();
+}
+
+CudaBackend::CudaBackend(int device, DType dtype, const BackendShape& shape)
+    : device_(device),
+      dtype_(dtype),
+      shape_(shape),
+      heads_{shape.n_head, shape.n_embd / shape.n_head},
+      sizes_(MakeWorkspaceSizes(dtype, shape)),
+      attention_(dtype == DType::kF32 ? AttentionOpsF32() : AttentionOpsBf16()),
+      thread_(std::this_thread::get_id()) {}
+
+CudaBackend::~CudaBackend() = default;
+
+absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
+    int device, DType dtype, const BackendShape& shape) {
+  TLIN_RETURN_IF_ERROR(CheckBackendShape(shape, dtype, "CUDA"));
+  if (shape.n_embd / shape.n_head > kMaxHeadSize) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a head of ", shape.n_embd / shape.n_head,
+                     " elements: the CUDA backend has attention for ",
+                     kMaxHeadSize, " at most"));
+  }
+  TLIN_RETURN_IF_ERROR(UseDevice(device));
   std::unique_ptr<CudaBackend> backend(new CudaBackend(device, dtype, shape));
   TLIN_RETURN_IF_ERROR(backend->Init());
   return backend;
@@ -70,26 +82,17 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(
 absl::StatusOr<Lane> CudaBackend::MakeLane(bool urgent) const {
   Lane lane;
   TLIN_RETURN_IF_ERROR(CudaStatus(lane.stream.Create(urgent), "a stream"));
-  const int64_t rows = MostRows();
-  TLIN_ASSIGN_OR_RETURN(lane.arguments,
-                        Arguments::Create(std::max(rows * kArgumentBytesPerRow,
-                                                   2 * AttentionBytes())));
-  const int64_t stride = std::max(prepared_stride(shape_.n_embd),
-                                  prepared_stride(shape_.ffn_size));
-  TLIN_ASSIGN_OR_RETURN(lane.prepared, DeviceMemory::Allocate(
-                                           rows * stride * DTypeBytes(dtype_)));
+  TLIN_ASSIGN_OR_RETURN(lane.arguments, Arguments::Create(sizes_.arguments));
+  TLIN_ASSIGN_OR_RETURN(lane.prepared, DeviceMemory::Allocate(sizes_.prepared));
   // What lies between the rows is read, and must not be a NaN.
   TLIN_RETURN_IF_ERROR(
       CudaStatus(cudaMemsetAsync(lane.prepared.data(), 0,
                                  static_cast<size_t>(lane.prepared.size()),
                                  lane.stream.get()),
                  "prepared rows"));
-  const int64_t wide =
-      std::max(3 * int64_t{shape_.n_embd}, 2 * int64_t{shape_.ffn_size});
-  TLIN_ASSIGN_OR_RETURN(lane.wide,
-                        DeviceMemory::Allocate(rows * wide * kFloatBytes));
+  TLIN_ASSIGN_OR_RETURN(lane.wide, DeviceMemory::Allocate(sizes_.wide));
   TLIN_ASSIGN_OR_RETURN(lane.workspace,
-                        DeviceMemory::Allocate(Gemm::kWorkspaceBytes));
+                        DeviceMemory::Allocate(sizes_.products));
   return lane;
 }
 
@@ -105,59 +108,15 @@ absl::Status CudaBackend::Init() {
   TLIN_ASSIGN_OR_RETURN(background_, MakeLane(/*urgent=*/false));
   TLIN_ASSIGN_OR_RETURN(
       decode_arguments_,
-      Arguments::Create(DecodeArrayBytes(), DecodeListBytes()));
-  TLIN_ASSIGN_OR_RETURN(
-      logits_, DeviceMemory::Allocate(int64_t{shape_.max_logit_rows} *
-                                      shape_.vocab_size * kFloatBytes));
+      Arguments::Create(sizes_.decode_arrays, sizes_.decode_lists));
+  TLIN_ASSIGN_OR_RETURN(logits_, DeviceMemory::Allocate(sizes_.logits));
   TLIN_ASSIGN_OR_RETURN(sampled_,
                         PinnedMemory::Allocate(int64_t{shape_.max_logit_rows} *
                                                int64_t{sizeof(SampledToken)}));
-  TLIN_ASSIGN_OR_RETURN(kv_rows_,
-                        DeviceMemory::Allocate(KvBytes(kTransferRows)));
-  TLIN_ASSIGN_OR_RETURN(
-      block_scratch_,
-      DeviceMemory::Allocate(shape_.max_blocks * PartialFloats(heads_) *
-                             kFloatBytes));
+  TLIN_ASSIGN_OR_RETURN(kv_rows_, DeviceMemory::Allocate(sizes_.kv_rows));
+  TLIN_ASSIGN_OR_RETURN(block_scratch_,
+                        DeviceMemory::Allocate(sizes_.block_scratch));
   return Synchronize();
-}
-
-int64_t CudaBackend::MostRows() const {
-  return std::max(shape_.max_rows, shape_.max_logit_rows);
-}
-
-// All blocks of the parts, and the parts and their tiles.
-int64_t CudaBackend::AttentionBytes() const {
-  return shape_.max_blocks * static_cast<int64_t>(sizeof(AttendBlock)) +
-         MostRows() *
-             static_cast<int64_t>(sizeof(AttendPart) + sizeof(AttendTile) +
-                                  2 * sizeof(AttendBlock));
-}
-
-int64_t CudaBackend::DecodeArrayBytes() const {
-  const int64_t rows = shape_.max_logit_rows;
-  const int64_t of_layer =
-      rows *
-      static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t) + sizeof(KvRow) +
-                           sizeof(AttendPart) + sizeof(AttendTile));
-  const int64_t of_ends =
-      rows * static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t) +
-                                  sizeof(DeviceSample));
-  // Each array is rounded up.
-  return shape_.layers * (of_layer + 5 * 16) + of_ends + 3 * 16;
-}
-
-// A window of one block and a history of one, or what grows.
-int64_t CudaBackend::DecodeListBytes() const {
-  const int64_t rows = shape_.max_logit_rows;
-  return static_cast<int64_t>(sizeof(AttendBlock)) *
-             (2 * rows * shape_.layers +
-              shape_.growing_layers * shape_.max_blocks) +
-         shape_.layers * rows * 16 + SampleListBytes();
-}
-
-int64_t CudaBackend::SampleListBytes() const {
-  return shape_.max_logit_rows * kCountsPerRow *
-         static_cast<int64_t>(sizeof(TokenCount));
 }
 
 std::string CudaBackend::name() const { return absl::StrCat("cuda:", device_); }
@@ -166,14 +125,6 @@ int64_t CudaBackend::workspace_bytes() const {
   return frequencies_.size() + foreground_.bytes() + background_.bytes() +
          decode_arguments_.bytes() + logits_.size() + kv_rows_.size() +
          block_scratch_.size();
-}
-
-int64_t CudaBackend::free_bytes() const {
-  size_t free = 0;
-  size_t total = 0;
-  // After an error they are none: what is allocated next says why.
-  cudaMemGetInfo(&free, &total);
-  return static_cast<int64_t>(free);
 }
 
 void CudaBackend::Note(cudaError_t error, absl::string_view what) {

@@ -22,6 +22,7 @@
 #include "engine/backend/cuda/lane.h"
 #include "engine/backend/cuda/memory.h"
 #include "engine/backend/cuda/sampling_ops.h"
+#include "engine/backend/cuda/workspace.h"
 
 namespace tlin::cuda {
 
@@ -33,13 +34,16 @@ class CudaBackend final : public Backend {
   // without memory.
   static absl::StatusOr<std::unique_ptr<Backend>> Create(
       int device, DType dtype, const BackendShape& shape);
+  // The GPU's memory that is free. FAILED_PRECONDITION as Create.
+  static absl::StatusOr<int64_t> FreeBytes(int device);
+  // What workspace_bytes() of such a backend will be. Needs no GPU.
+  static int64_t WorkspaceBytes(DType dtype, const BackendShape& shape);
   ~CudaBackend() override;
 
   std::string name() const override;
   DType dtype() const override { return dtype_; }
   const BackendShape& shape() const override { return shape_; }
   int64_t workspace_bytes() const override;
-  int64_t free_bytes() const override;
 
   absl::StatusOr<std::unique_ptr<DeviceBuffer>> Allocate(
       int64_t bytes) override;
@@ -96,12 +100,6 @@ class CudaBackend final : public Backend {
   CudaBackend(int device, DType dtype, const BackendShape& shape);
   absl::Status Init();
   absl::StatusOr<Lane> MakeLane(bool urgent) const;
-  // Rows and bytes that one operation, or one recorded step, has at most.
-  int64_t MostRows() const;
-  int64_t AttentionBytes() const;
-  int64_t DecodeArrayBytes() const;
-  int64_t DecodeListBytes() const;
-  int64_t SampleListBytes() const;
   void WaitForLane(Lane* lane);
 
   // Before an operation that brings so many bytes of arrays along. Waits for
@@ -171,18 +169,13 @@ class CudaBackend final : public Backend {
   int64_t prepared_stride(int64_t cols) const {
     return RowStride(cols, dtype_);
   }
-  int64_t KvBytes(int64_t rows) const {
-    return KvRowsBytes(rows, shape_.n_embd, dtype_);
-  }
-
-  // Rows of a block that are on their way to or from the host at once.
-  static constexpr int32_t kTransferRows = 256;
 
   // Constant after Init.
   const int device_;
   const DType dtype_;
   const BackendShape shape_;
   const HeadShape heads_;
+  const WorkspaceSizes sizes_;
   const AttentionOps& attention_;
   std::unique_ptr<Gemm> gemm_;
   DeviceMemory frequencies_;  // f32 [head_size / 2]

@@ -92,7 +92,7 @@ void CudaBackend::BeginDecode(int32_t rows,
   int64_t lists = 0;
   for (const SampleRow& row : samples) lists += ArgumentBytes(row);
   const int32_t most = std::min(shape_.max_rows, shape_.max_logit_rows);
-  if (!graphs_.usable() || rows > most || lists > SampleListBytes() ||
+  if (!graphs_.usable() || rows > most || lists > sizes_.sample_lists ||
       sampled_rows_ > 0) {
     return;  // kernel by kernel
   }

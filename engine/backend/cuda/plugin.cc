@@ -4,5 +4,7 @@
 
 extern "C" __attribute__((visibility("default"))) void tlin_cuda_plugin(
     tlin::CudaPlugin* plugin) {
-  *plugin = {TLIN_PLUGIN_VERSION, tlin::cuda::CudaBackend::Create};
+  *plugin = {TLIN_PLUGIN_VERSION, tlin::cuda::CudaBackend::FreeBytes,
+             tlin::cuda::CudaBackend::WorkspaceBytes,
+             tlin::cuda::CudaBackend::Create};
 }
