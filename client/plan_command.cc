@@ -10,6 +10,7 @@
 #include "client/command_support.h"
 #include "client/event_json.h"
 #include "client/exit_code.h"
+#include "client/plan_device.h"
 #include "engine/backend/dtype.h"
 #include "engine/model/config.h"
 #include "engine/model/cost_model.h"
@@ -24,7 +25,8 @@ constexpr char kAbout[] =
     "context "
     "length, work of a token, of a\nsync, and of a token with its share of the "
     "syncs. A multiply and an add are 2 FLOP. With --address: what they take "
-    "on the machine\nof that tlind, which has measured its steps.\n";
+    "on the machine\nof that tlind, which has measured its steps. With "
+    "--device: what a GPU takes at best for\nsteps, syncs and prompts.\n";
 
 constexpr int64_t kGiB = int64_t{1} << 30;
 
@@ -69,8 +71,8 @@ void AddSeconds(const ModelConfig& config, const v1::StepCosts& machine,
       kGiga;
 }
 
-std::string PlanJson(const ModelConfig& config, DType dtype,
-                     const std::vector<ContextCost>& costs) {
+nlohmann::ordered_json PlanJson(const ModelConfig& config, DType dtype,
+                                const std::vector<ContextCost>& costs) {
   nlohmann::ordered_json json = {
       {"architecture", ArchitectureName(config.architecture)},
       {"parameters", config.ParameterCount()},
@@ -89,7 +91,7 @@ std::string PlanJson(const ModelConfig& config, DType dtype,
     json["contexts"].back()["token_seconds"] = cost.token_seconds;
     json["contexts"].back()["sync_seconds"] = cost.sync_seconds;
   }
-  return OneLine(json);
+  return json;
 }
 
 void PrintPlan(const ModelConfig& config, DType dtype,
@@ -135,6 +137,8 @@ int RunPlan(const Args& args, Io& io) {
   std::vector<int32_t> contexts;
   bool json = false;
   std::string address;
+  std::string device_name;
+  std::vector<int32_t> batches;
   FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
   flags.Add("model", &model, "The model's directory.");
   flags.Add("dtype", &dtype_name, "Of weights and caches: f32, bf16 or f16.");
@@ -143,6 +147,12 @@ int RunPlan(const Args& args, Io& io) {
   flags.Add("contexts", &contexts,
             "Context lengths in tokens; default 1024,4096,16384,65536,262144,"
             "1048576.");
+  flags.Add("device", &device_name,
+            absl::StrCat("A GPU, ", PlanDeviceNames(),
+                         ": what its data sheet allows, beside a paged "
+                         "transformer."));
+  flags.Add("batches", &batches,
+            "Sequences of a decode step on it; default 1,16,64,256.");
   flags.Add("json", &json, "Print JSON.");
   flags.Add("address", &address,
             "A tlind that serves this model: its machine's times, too.");
@@ -175,6 +185,19 @@ int RunPlan(const Args& args, Io& io) {
     }
     costs.push_back(CostAt(*config, dtype, tokens));
   }
+  const PlanDevice* const device = FindPlanDevice(device_name);
+  if (device == nullptr && !device_name.empty()) {
+    return UsageError(absl::StrCat("--device: want one of ", PlanDeviceNames(),
+                                   ", not '", device_name, "'"),
+                      io);
+  }
+  if (batches.empty()) batches = {1, 16, 64, 256};
+  for (const int32_t batch : batches) {
+    if (batch < 1) {
+      return UsageError(absl::StrCat("--batches: ", batch, " is below 1"), io);
+    }
+  }
+  const PlanRequest request = {*config, dtype, contexts, batches};
   if (!address.empty()) {
     const auto served = Client(address).GetModel();
     if (!served.ok()) return Fail(served.status(), json, io);
@@ -189,9 +212,12 @@ int RunPlan(const Args& args, Io& io) {
     }
   }
   if (json) {
-    io.out << PlanJson(*config, dtype, costs) << "\n";
+    nlohmann::ordered_json plan = PlanJson(*config, dtype, costs);
+    if (device != nullptr) plan["device"] = DevicePlanJson(*device, request);
+    io.out << OneLine(plan) << "\n";
   } else {
     PrintPlan(*config, dtype, costs, io.out);
+    if (device != nullptr) PrintDevicePlan(*device, request, io.out);
   }
   return Done(io);
 }

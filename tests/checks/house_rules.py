@@ -37,8 +37,9 @@ EDGES = {
     "server": ["server", "engine/*", "engine/base", "engine/session", "engine/tokenizer", "engine/model/config.h", "tlin/v1", "google/rpc"],
     "client": ["client", "tlin/v1", "google/rpc", "grpc/health/v1"],
     # The closed forms of `tlin plan` are the engine's own: written once.
-    "client/plan_command.cc": ["client", "engine/model/config.h", "engine/model/cost_model.h",
-                               "engine/backend/dtype.h", "engine/backend/kv_block.h", "engine/base", "tlin/v1"],
+    **{file: ["client", "engine/model/config.h", "engine/model/cost_model.h", "engine/model/traffic_model.h",
+              "engine/backend/dtype.h", "engine/backend/kv_block.h", "engine/base", "tlin/v1"]
+       for file in ("client/plan_command.cc", "client/plan_device.h", "client/plan_device.cc")},
 }
 FORBIDDEN_IN_ENGINE = re.compile(r"grpc|protobuf|prometheus|\.pb\.h", re.IGNORECASE)
 CUDA = re.compile(r"^(cuda|cublas|gpu/)")

@@ -44,6 +44,10 @@ struct Counts {
   int64_t allocations = 0;      // of device memory
   int64_t allocated_bytes = 0;  // that they asked for
   int64_t synchronizations = 0;
+  // Of work that was done.
+  int64_t product_bytes = 0;  // cuBLASLt's inputs and outputs, each once
+  double product_flops = 0;
+  int64_t copied_bytes = 0;  // within device memory: read and written
 };
 Counts DeviceCounts();
 

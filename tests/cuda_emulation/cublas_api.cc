@@ -107,7 +107,22 @@ struct Matmul {
   float beta;
 };
 
+void Count(const Matmul& matmul) {
+  const auto bytes = [](const Layout& layout) {
+    return static_cast<int64_t>(layout.rows * layout.cols) *
+           (layout.type == CUDA_R_16BF ? 2 : 4);
+  };
+  Counts& counts = TheDevice().counts;
+  counts.product_bytes +=
+      bytes(matmul.a) + bytes(matmul.b) +
+      (matmul.beta == 0 ? 1 : 2) * bytes(matmul.d) +
+      (matmul.bias == nullptr ? 0 : static_cast<int64_t>(4 * matmul.d.rows));
+  counts.product_flops += 2.0 * static_cast<double>(matmul.a.rows) *
+                          static_cast<double>(matmul.d.rows * matmul.d.cols);
+}
+
 void Run(const Matmul& matmul) {
+  Count(matmul);
   const uint64_t k = matmul.a.rows;
   std::vector<float> b(k * matmul.b.cols);
   for (uint64_t col = 0; col < matmul.b.cols; ++col) {

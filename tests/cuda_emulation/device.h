@@ -27,6 +27,7 @@ class DeviceMemory {
   // All of [memory, memory + bytes) lies in one allocation.
   bool Owns(const void* memory, size_t bytes) const;
 
+  const char* begin() const { return begin_; }
   size_t total() const { return total_; }
   size_t free() const { return total_ - used_; }
 

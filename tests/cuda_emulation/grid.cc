@@ -14,6 +14,12 @@ namespace cuda_emulation {
 
 thread_local const ThreadState* current_thread = nullptr;
 
+namespace {
+
+uint64_t grids_begun = 0;
+
+}  // namespace
+
 void Fault(const char* what, const Location& where) {
   std::fprintf(stderr, "cuda_emulation: %s at %s:%u in %s", what, where.file,
                where.line, where.function);
@@ -286,8 +292,11 @@ void BlockRunner::FinishExchange(Thread* last) {
 
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
              const std::function<void()>& body) {
+  ++grids_begun;
   ThisRunner().RunGrid(grid, block, shared_bytes, body);
 }
+
+uint64_t GridsBegun() { return grids_begun; }
 
 int BlockVote(int predicate, Vote vote, const Location& where) {
   return ThisRunner().Arrive(predicate, vote, where);

@@ -36,6 +36,9 @@ extern thread_local const ThreadState* current_thread;
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
              const std::function<void()>& body);
 
+// How many grids have begun to run, this one included.
+uint64_t GridsBegun();
+
 // --- For threads of a kernel. What CUDA leaves undefined (threads of a block
 // that wait at different barriers or have gone, lanes that are not in the mask
 // or meet at different operations) is a Fault.

@@ -37,8 +37,14 @@ cudaError_t EnqueueCopy(void* to, const void* from, size_t bytes,
   if (device().lost() != cudaSuccess) return Lost();
   Stream& stream = StreamOf(handle);
   if (Reaches(to, bytes) && Reaches(from, bytes)) {
-    stream.Enqueue({Work::Kind::kCopy,
-                    [to, from, bytes] { std::memcpy(to, from, bytes); }});
+    const bool within = device().memory().Owns(to, bytes) &&
+                        device().memory().Owns(from, bytes);
+    stream.Enqueue({Work::Kind::kCopy, [to, from, bytes, within] {
+                      std::memcpy(to, from, bytes);
+                      if (!within) return;
+                      device().counts.copied_bytes +=
+                          2 * static_cast<int64_t>(bytes);
+                    }});
     return cudaSuccess;
   }
   // Pageable memory is read at once, and written before the call returns.
