@@ -2,26 +2,26 @@
 
 #include <utility>
 
-#include "engine/backend/cpu/cpu_backend.h"
 #include "engine/base/check.h"
 #include "tests/testing/seeded_weights.h"
 
 namespace tlin {
 
-BenchModel::BenchModel(const ModelConfig& config, DType dtype, int threads,
-                       int32_t slots, int64_t max_tokens)
-    : config_(config), max_tokens_(max_tokens) {
+ModelOptions BenchModel::Options(int32_t slots, int64_t max_tokens) {
   ModelOptions options;
   options.slots = slots;
   options.max_context_tokens = max_tokens;
   options.history_tokens = slots * max_tokens;
   options.max_syncs = 1;
-  auto cpu =
-      CpuBackend::Create(MakeBackendShape(config, options), dtype, threads);
-  TLIN_CHECK(cpu.ok());
-  auto backend = std::make_unique<SkippingBackend>(*std::move(cpu));
-  backend_ = backend.get();
-  model_ = MakeSeededModel(config, 1, options, std::move(backend));
+  return options;
+}
+
+BenchModel::BenchModel(const ModelConfig& config, const ModelOptions& options,
+                       std::unique_ptr<Backend> backend)
+    : config_(config), max_tokens_(options.max_context_tokens) {
+  auto skipping = std::make_unique<SkippingBackend>(std::move(backend));
+  backend_ = skipping.get();
+  model_ = MakeSeededModel(config, 1, options, std::move(skipping));
 }
 
 void BenchModel::Place(int32_t batch, int64_t tokens) {

@@ -15,7 +15,13 @@ namespace tlin {
 
 class BenchModel {
  public:
-  // Random weights. `slots` sequences of up to `max_tokens` tokens each.
+  // `slots` sequences of up to `max_tokens` tokens each.
+  static ModelOptions Options(int32_t slots, int64_t max_tokens);
+  // Random weights. REQUIRES: `backend` is for MakeBackendShape(config,
+  // options).
+  BenchModel(const ModelConfig& config, const ModelOptions& options,
+             std::unique_ptr<Backend> backend);
+  // The same on the CPU (cpu_bench_model.cc).
   BenchModel(const ModelConfig& config, DType dtype, int threads, int32_t slots,
              int64_t max_tokens);
 

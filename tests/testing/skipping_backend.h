@@ -12,7 +12,8 @@
 namespace tlin {
 
 // Hands everything on to another backend. Memory that it allocates holds small
-// numbers, and is touched, so that reading it takes as long as reading keys.
+// numbers, and is touched, so that reading it takes as long as reading keys; on
+// the CPU: a GPU's memory is there once it is allocated.
 class SkippingBackend final : public Backend {
  public:
   explicit SkippingBackend(std::unique_ptr<Backend> backend)
