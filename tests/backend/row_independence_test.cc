@@ -207,6 +207,36 @@ TEST_P(RowIndependenceTest, SequencesOfABatch) {
   EXPECT_EQ(Bits(Download(alone)), Bits(Download(together)));
 }
 
+// So many that a backend may take more of them at once than of few.
+TEST_P(RowIndependenceTest, ManyQueries) {
+  constexpr int32_t kMany = 330;
+  Make(96, 16, 64, 50);
+  const TestLayer layer = MakeLayer();
+  for (const int32_t keys : {3, 277}) {
+    const TestBlock first = FillBlock(layer, 300, Random(40, 2.0), 0);
+    const TestBlock block = FillBlock(layer, 300, Random(keys, 2.0), 40);
+    const DeviceRows q = Upload(Random(kMany, 4.0));
+    const auto attend = [&](int32_t cut) {
+      DeviceRows out = NewRows(2 * kMany);
+      for (int32_t at = 0; at < kMany; at += cut) {
+        const int32_t rows = std::min(cut, kMany - at);
+        backend_->Attend(q.Slice(at, rows), block.block, out.Slice(at, rows));
+        const auto partial =
+            backend_->Allocate(backend_->PartialBytes(rows)).value();
+        backend_->ResetPartial(rows, partial->data());
+        for (const TestBlock* one : {&first, &block}) {
+          backend_->AccumulateAttention(q.Slice(at, rows), one->block,
+                                        partial->data());
+        }
+        backend_->FinishPartial(partial->data(), out.Slice(kMany + at, rows));
+        EXPECT_TRUE(backend_->Synchronize().ok());
+      }
+      return Bits(Download(out));
+    };
+    EXPECT_EQ(attend(kMany), attend(70)) << keys;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RowIndependenceTest,
                          testing::ValuesIn(Backends()),
                          [](const auto& info) { return info.param.name; });

@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/sampling/sampler.h"
 #include "gtest/gtest.h"
 #include "tests/testing/model_driver.h"
+#include "tests/testing/random_config.h"
 #include "tests/testing/seeded_weights.h"
 
 namespace tlin {
@@ -110,12 +111,17 @@ ModelConfig ConfigOf(Architecture architecture) {
   return config;
 }
 
-class DecodeStepTest
-    : public ::testing::TestWithParam<std::tuple<Architecture, DType>> {};
+struct Case {
+  std::string name;
+  ModelConfig config;
+  DType dtype;
+};
+
+class DecodeStepTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(DecodeStepTest, ChoosesWhatItsLogitsSay) {
-  const ModelConfig config = ConfigOf(std::get<0>(GetParam()));
-  const DType dtype = std::get<1>(GetParam());
+  const ModelConfig config = GetParam().config;
+  const DType dtype = GetParam().dtype;
   Sequences chosen(config, dtype), read(config, dtype);
   // From nothing to several tiles of history.
   const int64_t lengths[kSequences] = {0, 1, 11, 36, 71, 300};
@@ -171,16 +177,39 @@ TEST_P(DecodeStepTest, ChoosesWhatItsLogitsSay) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Architectures, DecodeStepTest,
-    ::testing::Combine(::testing::Values(Architecture::kTLinFormer,
-                                         Architecture::kTConstFormer,
-                                         Architecture::kTransformer),
-                       ::testing::Values(DType::kF32, DType::kBF16)),
-    [](const auto& info) {
-      return std::string(ArchitectureName(std::get<0>(info.param))) + "_" +
-             DTypeName(std::get<1>(info.param));
-    });
+std::vector<Case> Architectures() {
+  std::vector<Case> cases;
+  for (const Architecture architecture :
+       {Architecture::kTLinFormer, Architecture::kTConstFormer,
+        Architecture::kTransformer}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      cases.push_back(
+          {absl::StrCat(ArchitectureName(architecture), "_", DTypeName(dtype)),
+           ConfigOf(architecture), dtype});
+    }
+  }
+  return cases;
+}
+
+// Heads of any even size, blocks, depths, windows of one token, history_window
+// "auto", derived histories.
+std::vector<Case> RandomConfigs() {
+  std::vector<Case> cases;
+  for (uint32_t seed = 1; seed <= 10; ++seed) {
+    cases.push_back({absl::StrCat("seed_", seed), RandomConfig(seed),
+                     seed % 2 == 0 ? DType::kF32 : DType::kBF16});
+  }
+  return cases;
+}
+
+std::string NameOf(const ::testing::TestParamInfo<Case>& info) {
+  return info.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, DecodeStepTest,
+                         ::testing::ValuesIn(Architectures()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Random, DecodeStepTest,
+                         ::testing::ValuesIn(RandomConfigs()), NameOf);
 
 }  // namespace
 }  // namespace tlin

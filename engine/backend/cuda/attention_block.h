@@ -7,7 +7,7 @@
 
 #include "engine/backend/cuda/attention_ops.h"
 #include "engine/backend/cuda/attention_tile.h"
-#include "engine/backend/cuda/kv_layout.h"
+#include "engine/backend/cuda/kv_copy.h"
 
 namespace tlin::cuda {
 
@@ -83,7 +83,7 @@ class BlockAttention {
     Tile tile;
     tile.Reset();
     const int tiles = (visible + Tile::kKeys - 1) / Tile::kKeys;
-    if (warp < tiles) CopyTile(block, warp * Tile::kKeys, 0);
+    if (warp < tiles) Copy(block, warp * Tile::kKeys, 0);
     int stage = 0;
     for (int i = warp; i < tiles; i += kAttendWarps) {
       const int next = i + kAttendWarps;
@@ -92,7 +92,7 @@ class BlockAttention {
       } else {
         // The next one stays under way; where there is none, an empty group.
         if (next < tiles) {
-          CopyTile(block, next * Tile::kKeys, 1 - stage);
+          Copy(block, next * Tile::kKeys, 1 - stage);
         } else {
           gpu::CopyAsyncCommit();
         }
@@ -105,7 +105,7 @@ class BlockAttention {
       if (kStages == 2) {
         stage = 1 - stage;
       } else if (next < tiles) {
-        CopyTile(block, next * Tile::kKeys, 0);
+        Copy(block, next * Tile::kKeys, 0);
       }
     }
     __syncwarp();
@@ -196,39 +196,10 @@ class BlockAttention {
     return reinterpret_cast<float*>(buffers_ + warp * kWarpBytes);
   }
 
-  // The warp's next keys and values, from `first` on, as one group; rows that
-  // are not filled become zeros.
-  __device__ void CopyTile(const KvBlock& block, int first, int stage) {
-    const T* const keys = reinterpret_cast<const T*>(block.data) +
-                          KeyIndex(shape_, block.capacity, head_, 0);
-    const T* const values = keys + ValueOffset(shape_, block.capacity);
-    const int row_bytes = shape_.head_size * static_cast<int>(sizeof(T));
-    if (Tile::kCopyBytes == 16 && row_bytes % 16 == 0) {
-      CopyRows<16>(keys, block.rows, first, Keys(stage));
-      CopyRows<16>(values, block.rows, first, Values(stage));
-    } else if (Tile::kCopyBytes == 16 && row_bytes % 8 == 0) {
-      CopyRows<8>(keys, block.rows, first, Keys(stage));
-      CopyRows<8>(values, block.rows, first, Values(stage));
-    } else {
-      CopyRows<4>(keys, block.rows, first, Keys(stage));
-      CopyRows<4>(values, block.rows, first, Values(stage));
-    }
-    gpu::CopyAsyncCommit();
-  }
-
-  template <int kBytes>
-  __device__ void CopyRows(const T* from, int rows, int first, T* to) const {
-    constexpr int kElements = kBytes / static_cast<int>(sizeof(T));
-    const int pieces = shape_.head_size / kElements;
-    for (int i = threadIdx.x % 32; i < Tile::kKeys * pieces; i += 32) {
-      const int row = i / pieces;
-      const int element = i % pieces * kElements;
-      const bool filled = first + row < rows;
-      gpu::CopyAsync<kBytes>(
-          to + row * Tile::kStride + element,
-          from + int64_t{filled ? first + row : 0} * shape_.head_size + element,
-          filled);
-    }
+  // The warp's next keys and values, from `first` on.
+  __device__ void Copy(const KvBlock& block, int first, int stage) {
+    CopyTile<Tile>(shape_, head_, block, first, Keys(stage), Values(stage),
+                   static_cast<int>(threadIdx.x) % 32, 32);
   }
 
   // After a barrier; ends with one.

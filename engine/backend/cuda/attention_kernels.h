@@ -7,6 +7,7 @@
 //   AttendBlocks       tiles, heads, splits      a partial a block and query
 //   MergeBlocks        tiles, heads              reads them
 //   AttendOneBlock     queries / 16, heads       q, out; or partials, twice
+//   AttendManyQueries  queries / 64, heads       the same; keys for 64 queries
 //
 // One sequence that decodes reads a window and a history, so it waits for
 // memory: the 15 queries that a tensor core computes for nothing cost nothing.
@@ -17,6 +18,7 @@
 #include <type_traits>
 
 #include "engine/backend/cuda/attention_block.h"
+#include "engine/backend/cuda/attention_many.h"
 #include "engine/backend/cuda/attention_ops.h"
 
 namespace tlin::cuda {
@@ -182,6 +184,33 @@ __global__ void __launch_bounds__(kAttendThreads, 1)
   }
 }
 
+template <class T, int kHead, bool kAccumulate>
+__global__ void __launch_bounds__(kAttendThreads, 1)
+    AttendManyQueries(HeadShape shape, float scale, const float* q, int rows,
+                      KvBlock keys, float* to) {
+  using Attention = ManyAttention<T, kHead>;
+  const int first = static_cast<int>(blockIdx.x) * Attention::kRows;
+  const int count = min(Attention::kRows, rows - first);
+  Attention attention(shape, static_cast<int>(blockIdx.y), scale);
+  attention.LoadQueries(q + first * shape.width(), count);
+  attention.Attend(keys);
+  if (kAccumulate) {
+    attention.Accumulate(
+        count, to + int64_t{first} * shape.n_head * (2 + shape.head_size));
+  } else {
+    attention.Finish(count, to + first * shape.width());
+  }
+}
+
+// Rather than fewer queries at once: where there are thread blocks enough for
+// a GPU's processors all the same.
+inline constexpr int kManyBlocks = 96;
+
+// Whether there is a kernel for many queries: tensor cores, and room for its
+// partials in shared memory.
+template <class T, int kHead>
+inline constexpr bool kHasMany = sizeof(T) == 2 && kHead <= 128;
+
 // The launchers of one dtype. WithHead()(head_size, run) calls run(size) with
 // the smallest of the padded head sizes that holds it.
 template <class T, class WithHead>
@@ -190,10 +219,18 @@ class AttentionLaunchers {
   static cudaError_t Prepare(const HeadShape& shape) {
     return WithHead()(shape.head_size, [](auto head) {
       constexpr int kHead = decltype(head)::value;
-      return AllowShared(BlockAttention<T, kHead>::SharedBytes(),
-                         AttendWindow<T, kHead>, AttendBlocks<T, kHead>,
-                         AttendOneBlock<T, kHead, false>,
-                         AttendOneBlock<T, kHead, true>);
+      const cudaError_t error = AllowShared(
+          BlockAttention<T, kHead>::SharedBytes(), AttendWindow<T, kHead>,
+          AttendBlocks<T, kHead>, AttendOneBlock<T, kHead, false>,
+          AttendOneBlock<T, kHead, true>);
+      if constexpr (kHasMany<T, kHead>) {
+        if (error != cudaSuccess) return error;
+        return AllowShared(ManyAttention<T, kHead>::SharedBytes(),
+                           AttendManyQueries<T, kHead, false>,
+                           AttendManyQueries<T, kHead, true>);
+      } else {
+        return error;
+      }
     });
   }
 
@@ -231,6 +268,16 @@ class AttentionLaunchers {
                               cudaStream_t stream) {
     return WithHead()(shape.head_size, [&](auto head) {
       constexpr int kHead = decltype(head)::value;
+      if constexpr (kHasMany<T, kHead>) {
+        using Many = ManyAttention<T, kHead>;
+        const int32_t blocks = (rows + Many::kRows - 1) / Many::kRows;
+        if (blocks * shape.n_head >= kManyBlocks) {
+          return gpu::Launch(AttendManyQueries<T, kHead, kAccumulate>,
+                             dim3(blocks, shape.n_head), kAttendThreads,
+                             Many::SharedBytes(), stream, shape, ScaleOf(shape),
+                             q, rows, keys, to);
+        }
+      }
       constexpr int kRows = BlockAttention<T, kHead>::kRows;
       return gpu::Launch(AttendOneBlock<T, kHead, kAccumulate>,
                          dim3((rows + kRows - 1) / kRows, shape.n_head),
