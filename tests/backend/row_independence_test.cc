@@ -112,8 +112,9 @@ TEST_P(RowIndependenceTest, Logits) {
 
 TEST_P(RowIndependenceTest, Attention) {
   for (const TestShape& shape : kShapes) {
-    // What many heads do few do, too.
-    if (GetParam().emulated && shape.n_head > 3) continue;
+    // What many heads do few do, too; and of narrow heads one size will do.
+    if (GetParam().emulated && (shape.n_head > 3 || shape.n_embd < 72))
+      continue;
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
     const TestBlock window = FillBlock(layer, 290, Random(290, 2.0), 0);
@@ -212,7 +213,10 @@ TEST_P(RowIndependenceTest, ManyQueries) {
   constexpr int32_t kMany = 330;
   Make(96, 16, 64, 50);
   const TestLayer layer = MakeLayer();
-  for (const int32_t keys : {3, 277}) {
+  // In f32 the CUDA backend has one kernel for any number.
+  const bool short_run =
+      GetParam().emulated && backend_->dtype() == DType::kF32;
+  for (const int32_t keys : {3, short_run ? 40 : 277}) {
     const TestBlock first = FillBlock(layer, 300, Random(40, 2.0), 0);
     const TestBlock block = FillBlock(layer, 300, Random(keys, 2.0), 40);
     const DeviceRows q = Upload(Random(kMany, 4.0));
