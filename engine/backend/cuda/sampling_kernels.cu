@@ -111,7 +111,7 @@ __device__ void AddLogprobs(int token, int candidates, int vocab,
   out->candidates = found;
 }
 
-__global__ void __launch_bounds__(kSampleThreads)
+__global__ void __launch_bounds__(kSampleThreads, 1)
     Sample(float* all_logits, int vocab, const DeviceSample* samples,
            SampledToken* tokens) {
   const DeviceSample& sample = samples[blockIdx.x];
