@@ -187,7 +187,8 @@ TEST_P(SamplingTest, WhatCannotBeChosenFromIsTold) {
 // Lists of penalties that are together more than the device takes at once.
 TEST_P(SamplingTest, LongListsOfPenalties) {
   constexpr int32_t kRows = 60;
-  constexpr int32_t kVocab = 6000;
+  constexpr int32_t kVocab = 6001;  // odd: each list is rounded up
+  const std::vector<TokenId> banned = {17};
   MakeTable(kVocab);
   const DeviceRows x = Upload(Random(kRows));
   std::vector<TokenCount> counts;
@@ -200,6 +201,7 @@ TEST_P(SamplingTest, LongListsOfPenalties) {
     sample.sampling.temperature = i % 2 == 0 ? 0.0f : 1.0f;
     sample.position = i;
     sample.counts = counts;
+    sample.banned = banned;
     indices.push_back(i);
   }
   ExpectTheSamplers(x, indices, samples);

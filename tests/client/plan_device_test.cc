@@ -16,14 +16,11 @@ using ::testing::HasSubstr;
 
 PlanRequest Request(Architecture architecture) {
   PlanRequest request;
+  request.config =
+      LoadModelConfig(TLIN_SOURCE_DIR
+                      "/deploy/models/shapes/tconst-41m/config.json")
+          .value();
   request.config.architecture = architecture;
-  request.config.vocab_size = 50257;
-  request.config.n_embd = 432;
-  request.config.n_head = 12;
-  request.config.n_block = 2;
-  request.config.block_depth = 4;
-  request.config.history_window = 256;
-  request.config.generation_window = 256;
   request.contexts = {1024, 1048576};
   request.batches = {1, 64};
   return request;

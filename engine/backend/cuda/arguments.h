@@ -59,6 +59,11 @@ class Arguments {
   static constexpr int64_t RoundUp(int64_t bytes) {
     return (bytes + 15) / 16 * 16;
   }
+  // What an array or a list of so many elements takes.
+  template <class T>
+  static constexpr int64_t BytesOf(size_t size) {
+    return RoundUp(static_cast<int64_t>(sizeof(T) * size));
+  }
 
  private:
   struct Region {

@@ -66,11 +66,9 @@ void CudaBackend::AttendWindow(Rows q, absl::Span<const WindowPart> parts,
                                Rows out) {
   TLIN_CHECK(q.rows == out.rows);
   const Extent extent = PlaceParts(parts);
-  const auto bytes = [](const auto& values) {
-    return Arguments::RoundUp(
-        static_cast<int64_t>(values.size() * sizeof(values[0])));
-  };
-  Begin(bytes(parts_) + bytes(tiles_) + bytes(blocks_));
+  Begin(Arguments::BytesOf<AttendPart>(parts_.size()) +
+        Arguments::BytesOf<AttendTile>(tiles_.size()) +
+        Arguments::BytesOf<AttendBlock>(blocks_.size()));
   const AttendBlock* blocks = arguments().PutList(absl::MakeConstSpan(blocks_));
   for (AttendPart& part : parts_) {
     part.blocks = blocks;

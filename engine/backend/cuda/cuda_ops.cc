@@ -11,27 +11,22 @@ namespace {
 
 constexpr int64_t kFloatBytes = sizeof(float);
 
-template <class T>
-int64_t BytesOf(absl::Span<const T> values) {
-  return Arguments::RoundUp(static_cast<int64_t>(sizeof(T) * values.size()));
-}
-
 int32_t SizeOf(size_t size) { return static_cast<int32_t>(size); }
 
 }  // namespace
 
 void CudaBackend::Multiply(const Linear& linear, int32_t rows, bool add,
                            float* y, int64_t y_stride) {
-  if (graphs_.active() && !graphs_.recording()) return;
-  Note(gemm_->Multiply(Cuda(linear), lane_->prepared.data(), rows, add, y,
-                       y_stride, lane_->workspace, lane_->stream.get()),
-       "a product");
+  Enqueue("a product", [&](cudaStream_t stream) {
+    return gemm_->Multiply(Cuda(linear), lane_->prepared.data(), rows, add, y,
+                           y_stride, lane_->workspace, stream);
+  });
 }
 
 void CudaBackend::Embed(const Linear& table, absl::Span<const TokenId> ids,
                         Rows x) {
   TLIN_CHECK(SizeOf(ids.size()) == x.rows);
-  Begin(BytesOf(ids));
+  Begin(Arguments::BytesOf<TokenId>(ids.size()));
   const TokenId* const device_ids = Put(ids);
   SendArguments();
   Enqueue("embedding", [&](cudaStream_t stream) {
@@ -59,7 +54,9 @@ void CudaBackend::Multiply3(const LayerWeights& layer, Rows x, bool q, bool kv,
 void CudaBackend::Rotate(const float* qkv, absl::Span<const TokenId> ids,
                          absl::Span<const int32_t> positions, Rows q,
                          absl::Span<const KvRow> kv) {
-  Begin(BytesOf(ids) + BytesOf(positions) + BytesOf(kv));
+  Begin(Arguments::BytesOf<TokenId>(ids.size()) +
+        Arguments::BytesOf<int32_t>(positions.size()) +
+        Arguments::BytesOf<KvRow>(kv.size()));
   const TokenId* const device_ids = ids.empty() ? nullptr : Put(ids);
   const int32_t* const device_positions = Put(positions);
   const KvRow* const device_kv = kv.empty() ? nullptr : Put(kv);
@@ -142,7 +139,7 @@ void CudaBackend::MultiplyLogits(const Norm& norm, const Linear& table, Rows x,
                                  absl::Span<const int32_t> row_indices) {
   const int32_t rows = SizeOf(row_indices.size());
   TLIN_CHECK(rows <= shape_.max_logit_rows);
-  Begin(BytesOf(row_indices));
+  Begin(Arguments::BytesOf<int32_t>(row_indices.size()));
   const int32_t all_rows = Padded(rows);
   const int32_t* const indices = Put(row_indices);
   SendArguments();

@@ -8,9 +8,9 @@ namespace tlin::cuda {
 namespace {
 
 int64_t ArgumentBytes(const SampleRow& row) {
-  return Arguments::RoundUp(static_cast<int64_t>(
-      row.counts.size() * sizeof(TokenCount) +
-      row.banned.size() * sizeof(TokenCount) + sizeof(DeviceSample)));
+  return Arguments::BytesOf<TokenCount>(row.counts.size()) +
+         Arguments::BytesOf<TokenCount>(row.banned.size()) +
+         Arguments::BytesOf<DeviceSample>(1);
 }
 
 }  // namespace
@@ -28,8 +28,8 @@ void CudaBackend::SampleTokens(const Norm& norm, const Linear& table, Rows x,
     size_t end = first;
     int64_t bytes = 0;
     while (end < samples.size() &&
-           (end == first || bytes + 2 * ArgumentBytes(samples[end]) <=
-                                lane_->arguments.bytes())) {
+           (end == first ||
+            bytes + ArgumentBytes(samples[end]) <= lane_->arguments.bytes())) {
       bytes += ArgumentBytes(samples[end++]);
     }
     SampleLogits(static_cast<int32_t>(first),

@@ -34,8 +34,12 @@ WorkspaceSizes MakeWorkspaceSizes(DType dtype, const BackendShape& shape) {
   const int64_t attention =
       shape.max_blocks * SizeOf<AttendBlock>() +
       rows * SizeOf<AttendPart, AttendTile, AttendBlock, AttendBlock>();
-  sizes.arguments =
-      Arguments::RoundUp(std::max(rows * kArgumentBytesPerRow, 2 * attention));
+  // One row to sample, with all of the vocabulary in both of its lists.
+  const int64_t sample = 2 * Arguments::BytesOf<TokenCount>(
+                                 static_cast<size_t>(shape.vocab_size)) +
+                         Arguments::BytesOf<DeviceSample>(1);
+  sizes.arguments = Arguments::RoundUp(
+      std::max({rows * kArgumentBytesPerRow, 2 * attention, sample}));
   sizes.prepared = rows * DTypeBytes(dtype) *
                    std::max(RowStride(shape.n_embd, dtype),
                             RowStride(shape.ffn_size, dtype));
