@@ -124,6 +124,7 @@ void EngineLoop::Admit(absl::Time now) {
   const auto fits = [this](const Sequence& candidate) {
     return sessions_.CanStart(candidate.session(), candidate.max_tokens());
   };
+  const size_t before = active_.size();
   while (std::unique_ptr<Sequence> sequence = queue_.PopNext(ready, fits)) {
     SessionKeeper::Start start =
         sessions_.StartSequence(sequence->session(), sequence->max_tokens());
@@ -133,8 +134,12 @@ void EngineLoop::Admit(absl::Time now) {
     inbox_->LeaveQueue();
     listener_->OnAdmitted(now - sequence->submitted(),
                           sequence->usage().prompt_tokens);
-    TellStarted(*sequence);
     active_.push_back(std::move(sequence));
+  }
+  if (active_.size() > before) {
+    // Who has heard of a start finds it among what runs.
+    TellState(now);
+    for (size_t i = before; i < active_.size(); ++i) TellStarted(*active_[i]);
   }
   // Submit refused what could never be opened, so an idle model fits anything
   // that need not wait for the shelf.

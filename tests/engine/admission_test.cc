@@ -35,6 +35,26 @@ std::vector<std::string> OrderOf(const std::vector<int32_t>& priorities,
   return order;
 }
 
+// Who waits for an idle daemon after a start must not take one for idle that
+// has not yet told of the request.
+TEST(AdmissionTest, WhoHearsOfAStartIsAmongWhatRuns) {
+  Harness harness;
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  std::vector<int64_t> running;
+  std::vector<int64_t> slots;
+  for (int i = 0; i < 2; ++i) {
+    sinks.push_back(harness.Submit(Harness::MakeRequest(1, 2)));
+    sinks.back()->on_start = [&] {
+      running.push_back(harness.listener.totals().state.running);
+      slots.push_back(harness.listener.totals().state.slots_used);
+    };
+  }
+  EXPECT_TRUE(harness.RunUntilIdle());
+  EXPECT_THAT(running, ElementsAre(2, 2));
+  EXPECT_THAT(slots, ElementsAre(2, 2));
+  EXPECT_EQ(harness.listener.totals().state.running, 0);
+}
+
 TEST(PriorityTest, HigherGoesSoonerAndEqualsInTheOrderOfArrival) {
   EXPECT_THAT(OrderOf({0, 0, 0, 0}), ElementsAre("A", "B", "C", "D"));
   EXPECT_THAT(OrderOf({0, 1, -1, 1, 0, 2}),

@@ -7,10 +7,13 @@ void RecordingSink::Expect(bool condition, const char* fault) {
 }
 
 void RecordingSink::OnStarted(const Started& started) {
-  absl::MutexLock lock(&mutex_);
-  Expect(!start_.has_value(), "started twice");
-  Expect(!ended_, "started after its end");
-  start_ = started;
+  {
+    absl::MutexLock lock(&mutex_);
+    Expect(!start_.has_value(), "started twice");
+    Expect(!ended_, "started after its end");
+    start_ = started;
+  }
+  if (on_start) on_start();
 }
 
 void RecordingSink::OnChunk(const Chunk& chunk) {

@@ -18,7 +18,8 @@ namespace tlin {
 // Thread-safe.
 class RecordingSink final : public TokenSink {
  public:
-  // Called, on the engine thread and without a lock, after each chunk.
+  // Called, on the engine thread and without a lock, after the event.
+  std::function<void()> on_start;
   std::function<void(const Chunk&)> on_chunk;
 
   void OnStarted(const Started& started) override;
