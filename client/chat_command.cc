@@ -25,7 +25,6 @@ struct ChatFlags : ServerFlags, SamplingFlags {
   bool verbose = false;
 
   void AddTo(FlagSet* flags) {
-    flags->Add("address", &address, "Where tlind listens: host:port.");
     flags->Add("deadline", &deadline, "Time for each answer.");
     flags->Add("verbose", &verbose, "A line of figures after each answer.");
     flags->Add("system", &system, "Text in front of the conversation.");
@@ -35,13 +34,14 @@ struct ChatFlags : ServerFlags, SamplingFlags {
                "Name of a session on the server that keeps the conversation; "
                "it goes on where it was, or is made. Empty: none.");
     SamplingFlags::AddTo(flags);
+    connection_flags.AddTo(flags);
   }
 };
 
 class Chat {
  public:
   Chat(const ChatFlags& flags, Io& io)
-      : flags_(flags), io_(io), client_(flags.address) {
+      : flags_(flags), io_(io), client_(flags.connection()) {
     if (!flags.system.empty()) transcript_ = absl::StrCat(flags.system, "\n");
     flags.FillIn(&request_);
     // A base model would go on to write the user's next turn as well.

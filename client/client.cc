@@ -5,8 +5,6 @@
 
 #include "client/rpc_status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "tlin/v1/generation.grpc.pb.h"
 #include "tlin/v1/sessions.grpc.pb.h"
 
@@ -18,6 +16,12 @@ constexpr size_t kChunkBytes = 64 << 10;  // of a snapshot
 void SetDeadline(const CallOptions& options, grpc::ClientContext* context) {
   if (options.deadline == absl::InfiniteDuration()) return;
   context->set_deadline(absl::ToChronoTime(absl::Now() + options.deadline));
+}
+
+Connection PlainConnection(const std::string& address) {
+  Connection connection;
+  connection.address = address;
+  return connection;
 }
 
 // Calls `method` of `stub` and waits for its answer.
@@ -92,9 +96,10 @@ absl::Status GenerateStream::Finish() { return impl_->Finish(); }
 
 void GenerateStream::Cancel() { impl_->Cancel(); }
 
-Client::Client(const std::string& address)
-    : stubs_(std::make_unique<Stubs>(
-          grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))) {}
+Client::Client(const std::string& address) : Client(PlainConnection(address)) {}
+
+Client::Client(const Connection& connection)
+    : stubs_(std::make_unique<Stubs>(MakeChannel(connection))) {}
 
 Client::~Client() = default;
 

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/channel.h"
 #include "tlin/v1/generation.pb.h"
 #include "tlin/v1/sessions.pb.h"
 
@@ -62,8 +63,9 @@ class GenerateStream {
 // Thread-safe. One connection, made by the first call and shared by all.
 class Client {
  public:
-  // "host:port", without encryption.
+  // "host:port", without encryption or credentials.
   explicit Client(const std::string& address);
+  explicit Client(const Connection& connection);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

@@ -10,10 +10,10 @@
 namespace tlin::client {
 
 void ServerFlags::AddTo(FlagSet* flags) {
-  flags->Add("address", &address, "Where tlind listens: host:port.");
   flags->Add("deadline", &deadline,
              "Time for the whole call; the server gives up then, too.");
   flags->Add("json", &json, "Print JSON, one object a line.");
+  connection_flags.AddTo(flags);
 }
 
 std::optional<int> ParseFlags(const Args& args, FlagSet* flags, Io& io,

@@ -12,16 +12,19 @@
 #include "absl/strings/string_view.h"
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/connection_flags.h"
 #include "client/flags.h"
 
 namespace tlin::client {
 
 struct ServerFlags {
-  std::string address = "127.0.0.1:50051";
+  ConnectionFlags connection_flags;
   absl::Duration deadline = absl::InfiniteDuration();
   bool json = false;
 
   void AddTo(FlagSet* flags);
+  // After ParseFlags.
+  const Connection& connection() const { return connection_flags.connection(); }
   CallOptions call_options() const { return {.deadline = deadline}; }
 };
 

@@ -116,6 +116,10 @@ absl::StatusOr<std::vector<std::string>> FlagSet::Parse(
     if (!taken.ok()) return taken.status();
     i += *taken;
   }
+  if (help_wanted_) return rest;
+  for (const auto& check : checks_) {
+    if (absl::Status status = check(); !status.ok()) return status;
+  }
   return rest;
 }
 

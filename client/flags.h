@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/marshalling.h"
@@ -57,6 +58,12 @@ class FlagSet {
   void Add(absl::string_view name, std::vector<int32_t>* target,
            absl::string_view help);
 
+  // Runs at the end of Parse, after all targets are set, and says what is wrong
+  // with them together.
+  void AddCheck(std::function<absl::Status()> check) {
+    checks_.push_back(std::move(check));
+  }
+
   // Sets the targets and returns the other arguments in order. A lone "-" is an
   // argument; all that follows "--" are. INVALID_ARGUMENT names the flag, in
   // one line; targets of flags before it are set. --help parses nothing after
@@ -99,6 +106,7 @@ class FlagSet {
   const std::string usage_;
   const std::string about_;
   std::vector<Flag> flags_;
+  std::vector<std::function<absl::Status()>> checks_;
   bool help_wanted_ = false;
 };
 

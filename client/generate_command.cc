@@ -47,7 +47,7 @@ int RunGenerate(const Args& args, Io& io) {
   }
   fields.FillIn(&request);
 
-  Client client(server.address);
+  Client client(server.connection());
   const bool ids_only = fields.token_ids_only.value_or(false);
   const Answer answer = Ask(request, server.call_options(), &client, io,
                             [&](const v1::GenerateResponse& event) {

@@ -37,7 +37,7 @@ int RunHealth(const Args& args, Io& io) {
             "Such as tlin.v1.Generation; empty: the server as a whole.");
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
 
-  Client client(server.address);
+  Client client(server.connection());
   const auto health = client.CheckHealth(service, server.call_options());
   if (!health.ok()) return Fail(health.status(), server.json, io);
   const std::string name = HealthName(*health);

@@ -52,7 +52,7 @@ int RunLoadCommand(const Args& args, Io& io) {
     return UsageError(status.message(), io);
   }
 
-  Client client(options.address);
+  Client client(options.connection);
   v1::GetModelRequest get_model;
   get_model.set_model(options.model);
   const auto model = client.GetModel(get_model, {.deadline = options.deadline});

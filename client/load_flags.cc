@@ -30,7 +30,6 @@ std::optional<Range> ParseRange(absl::string_view text) {
 }
 
 LoadFlags::LoadFlags(FlagSet* flags) {
-  flags->Add("address", &options_.address, "Where tlind listens: host:port.");
   flags->Add("model", &options_.model,
              "Name of the model; empty: the server's default.");
   flags->Add("rate", &options_.rate,
@@ -56,10 +55,12 @@ LoadFlags::LoadFlags(FlagSet* flags) {
              "Same seed: same arrivals, same prompts, same sampling seeds.");
   flags->Add("json", &options_.json,
              "Write the figures to this file; - for stdout, no table then.");
+  connection_flags_.AddTo(flags);
 }
 
 absl::Status LoadFlags::Get(LoadOptions* options) const {
   LoadOptions result = options_;
+  result.connection = connection_flags_.connection();
   if (!std::isfinite(result.rate) || result.rate < 0 || result.rate > 1e6) {
     return Wrong("rate", "want 0 to 1000000 a second");
   }

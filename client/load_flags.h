@@ -9,6 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/channel.h"
+#include "client/connection_flags.h"
 #include "client/flags.h"
 
 namespace tlin::client {
@@ -24,7 +26,7 @@ struct Range {
 std::optional<Range> ParseRange(absl::string_view text);
 
 struct LoadOptions {
-  std::string address = "127.0.0.1:50051";
+  Connection connection;
   std::string model;
   // Open loop where above 0: arrivals a second. Else `concurrency` at a time.
   double rate = 0;
@@ -53,6 +55,7 @@ class LoadFlags {
 
  private:
   LoadOptions options_;
+  ConnectionFlags connection_flags_;
   std::string prompt_tokens_ = "128";
   std::string max_new_tokens_ = "64";
 };

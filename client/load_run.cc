@@ -25,7 +25,7 @@ LoadRun::LoadRun(const LoadOptions& options, const LoadPrompts& prompts)
     : options_(options),
       prompts_(prompts),
       arrivals_(options.rate, options.seed),
-      streams_(options.address,
+      streams_(options.connection,
                [this](const StreamRecord& record) { OnDone(record); }) {}
 
 LoadResult LoadRun::Run() {

@@ -7,17 +7,15 @@
 #include <utility>
 
 #include "client/rpc_status.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "tlin/v1/generation.grpc.pb.h"
 
 namespace tlin::client {
 
 class LoadStreams::Impl {
  public:
-  Impl(const std::string& address,
+  Impl(const Connection& connection,
        std::function<void(const StreamRecord&)> on_done)
-      : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())),
+      : stub_(MakeChannel(connection)),
         on_done_(std::move(on_done)),
         thread_([this] { Work(); }) {}
 
@@ -142,9 +140,9 @@ class LoadStreams::Impl {
   std::thread thread_;  // last: it uses the rest
 };
 
-LoadStreams::LoadStreams(const std::string& address,
+LoadStreams::LoadStreams(const Connection& connection,
                          std::function<void(const StreamRecord&)> on_done)
-    : impl_(std::make_unique<Impl>(address, std::move(on_done))) {}
+    : impl_(std::make_unique<Impl>(connection, std::move(on_done))) {}
 
 LoadStreams::~LoadStreams() = default;
 

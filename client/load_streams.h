@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/channel.h"
 #include "tlin/v1/generation.pb.h"
 
 namespace tlin::client {
@@ -33,7 +34,7 @@ struct StreamRecord {
 class LoadStreams {
  public:
   // `on_done` runs on the streams' thread, once for each stream started.
-  LoadStreams(const std::string& address,
+  LoadStreams(const Connection& connection,
               std::function<void(const StreamRecord&)> on_done);
   // Cancels what runs and waits for it.
   ~LoadStreams();

@@ -48,7 +48,7 @@ int RunModel(const Args& args, Io& io) {
             "Name of the model; empty: the server's default.");
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
 
-  Client client(server.address);
+  Client client(server.connection());
   const auto model = client.GetModel(request, server.call_options());
   if (!model.ok()) return Fail(model.status(), server.json, io);
   const nlohmann::ordered_json json = ModelJson(*model);

@@ -136,7 +136,7 @@ int RunPlan(const Args& args, Io& io) {
   std::string derived_history = "auto";
   std::vector<int32_t> contexts;
   bool json = false;
-  std::string address;
+  ConnectionFlags server;
   std::string device_name;
   std::vector<int32_t> batches;
   FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
@@ -154,8 +154,8 @@ int RunPlan(const Args& args, Io& io) {
   flags.Add("batches", &batches,
             "Sequences of a decode step on it; default 1,16,64,256.");
   flags.Add("json", &json, "Print JSON.");
-  flags.Add("address", &address,
-            "A tlind that serves this model: its machine's times, too.");
+  server.AddOptionalTo(
+      &flags, "A tlind that serves this model: its machine's times, too.");
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
   if (model.empty()) return UsageError("--model: a directory is needed", io);
   DType dtype = DType::kF32;
@@ -198,8 +198,8 @@ int RunPlan(const Args& args, Io& io) {
     }
   }
   const PlanRequest request = {*config, dtype, contexts, batches};
-  if (!address.empty()) {
-    const auto served = Client(address).GetModel();
+  if (!server.connection().address.empty()) {
+    const auto served = Client(server.connection()).GetModel();
     if (!served.ok()) return Fail(served.status(), json, io);
     if (served->parameters() != config->ParameterCount() ||
         served->architecture() != ArchitectureName(config->architecture)) {

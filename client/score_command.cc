@@ -79,7 +79,7 @@ int RunScore(const Args& args, Io& io) {
   }
   request.set_model(model);
 
-  Client client(server.address);
+  Client client(server.connection());
   const auto response = client.Score(request, server.call_options());
   if (!response.ok()) return Fail(response.status(), server.json, io);
   if (server.json) {

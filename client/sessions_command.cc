@@ -86,7 +86,7 @@ class SessionsCommand {
       : server_(server),
         model_(std::move(model)),
         io_(io),
-        client_(server.address) {}
+        client_(server.connection()) {}
 
   // `rest`: the action and its ids.
   int Run(const Args& rest) {

@@ -29,7 +29,7 @@ int Encode(const TokenizeFlags& flags, const Args& rest, Io& io) {
   v1::TokenizeRequest request;
   request.set_model(flags.model);
   request.set_text(*std::move(text));
-  Client client(flags.address);
+  Client client(flags.connection());
   const auto response = client.Tokenize(request, flags.call_options());
   if (!response.ok()) return Fail(response.status(), flags.json, io);
   if (flags.json) {
@@ -61,7 +61,7 @@ int Decode(const TokenizeFlags& flags, const Args& rest, Io& io) {
   v1::DetokenizeRequest request;
   request.set_model(flags.model);
   request.mutable_token_ids()->Add(ids.begin(), ids.end());
-  Client client(flags.address);
+  Client client(flags.connection());
   const auto response = client.Detokenize(request, flags.call_options());
   if (!response.ok()) return Fail(response.status(), flags.json, io);
   if (flags.json) {

@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build ccache pkg-config
        libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev
-       libabsl-dev prometheus-cpp-dev libhwy-dev libxxhash-dev libssl-dev libhiredis-dev
+       libabsl-dev prometheus-cpp-dev libhwy-dev libxxhash-dev libssl-dev libcpp-httplib-dev libhiredis-dev
        nlohmann-json3-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev libboost-context-dev
       clang clang-tidy clang-format libclang-rt-dev

@@ -27,7 +27,9 @@ absl::Time EngineDeadline(std::chrono::system_clock::time_point deadline,
   return now + left - std::max(margin, absl::ZeroDuration());
 }
 
-absl::Status AdviseRetry(absl::Status status, const ServedModel* model) {
+absl::Status ForCaller(absl::Status status, const Caller& caller,
+                       const ServedModel* model) {
+  status = WithoutOwner(caller.owner, std::move(status));
   if (absl::IsResourceExhausted(status) && model != nullptr) {
     return WithRetryDelay(std::move(status), model->engine->RetryDelay());
   }
@@ -45,6 +47,7 @@ void LogCall(const CallServices& services, const CallRecord& record) {
       severity, "request ended",
       {{"request_id", record.request_id},
        {"method", record.method},
+       {"client", record.client},
        {"status", absl::StatusCodeToString(record.status.code())},
        {"detail", absl::string_view(record.status.message())},
        {"prompt_tokens", record.usage.prompt_tokens},

@@ -13,6 +13,7 @@
 #include "engine/base/log.h"
 #include "engine/token_sink.h"
 #include "server/calls_in_flight.h"
+#include "server/credentials.h"
 #include "server/prometheus_listener.h"
 #include "server/request_ids.h"
 #include "server/served_model.h"
@@ -26,6 +27,7 @@ struct CallServices {
   PrometheusListener* metrics = nullptr;
   RequestIds* ids = nullptr;
   CallsInFlight* calls = nullptr;
+  const Credentials* credentials = nullptr;
   int64_t max_message_bytes = 0;  // of a request
   bool log_requests = true;
 };
@@ -36,14 +38,17 @@ struct CallServices {
 absl::Time EngineDeadline(std::chrono::system_clock::time_point deadline,
                           absl::Time now);
 
-// Adds RetryInfo to what may be tried again later. `model` is null while it is
+// A failure as its caller is told it: with RetryInfo where it may be tried
+// again later, and sessions by their owner's names. `model` is null while it is
 // loading.
-absl::Status AdviseRetry(absl::Status status, const ServedModel* model);
+absl::Status ForCaller(absl::Status status, const Caller& caller,
+                       const ServedModel* model);
 
 // A call's last line in the log.
 struct CallRecord {
   absl::string_view method;
   absl::string_view request_id;
+  absl::string_view client;
   absl::Status status;
   Usage usage;
   Timing timing;

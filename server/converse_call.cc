@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
-#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/session_codec.h"
@@ -19,8 +18,13 @@ ConverseCall::Start(const CallServices& services, const ServedModel* model,
       new ConverseCall(services, model, context));
   services.calls->Begin();
   call->self_ = call;
-  if (model == nullptr) {
-    call->Fail(absl::UnavailableError("the model is still loading"));
+  absl::StatusOr<Caller> caller = services.credentials->Identify(*context);
+  if (caller.ok()) call->caller_ = *caller;
+  if (caller.ok() && model == nullptr) {
+    caller = absl::UnavailableError("the model is still loading");
+  }
+  if (!caller.ok()) {
+    call->Fail(caller.status());
     call->Pump();
   } else {
     call->StartRead(&call->read_message_);
@@ -71,29 +75,30 @@ absl::Status ConverseCall::Handle(const grpc::ByteBuffer& bytes) {
 
 absl::Status ConverseCall::Open(const v1::ConverseOpen& open) {
   TLIN_RETURN_IF_ERROR(CheckModel(open.model(), *model_));
-  std::string id = open.session_id();
-  TLIN_RETURN_IF_ERROR(ChooseSessionId("open.session_id", services_.ids, &id));
+  std::string key = open.session_id();
+  TLIN_RETURN_IF_ERROR(
+      ChooseSessionKey("open.session_id", services_.ids, caller_.owner, &key));
   {
     absl::MutexLock lock(&mutex_);
     if (opening_) return absl::InvalidArgumentError("open: comes twice");
     opening_ = true;
-    template_.set_session_id(id);
+    template_.set_session_id(key);
     *template_.mutable_sampling() = open.sampling();
     *template_.mutable_stopping() = open.stopping();
     *template_.mutable_output() = open.output();
     template_.set_priority(open.priority());
   }
   return model_->engine->WithSessions(
-      {SessionScope::Kind::kLease, {id}},
-      [self = self_, id](Sessions& sessions) { self->Bind(id, sessions); });
+      {SessionScope::Kind::kLease, {key}},
+      [self = self_, key](Sessions& sessions) { self->Bind(key, sessions); });
 }
 
-void ConverseCall::Bind(const std::string& id, Sessions& sessions) {
-  const absl::StatusOr<Sessions::Bound> bound = sessions.Bind(id);
+void ConverseCall::Bind(const std::string& key, Sessions& sessions) {
+  const absl::StatusOr<Sessions::Bound> bound = sessions.Bind(key);
   if (bound.ok()) {
     absl::MutexLock lock(&mutex_);
     if (ended_) {  // the client left while `open` was read
-      return sessions.Unbind(id, bound->binding);
+      return sessions.Unbind(key, bound->binding);
     }
     binding_ = bound->binding;
     opened_ = bound->info;
@@ -132,7 +137,7 @@ absl::Status ConverseCall::BeginTurn(const v1::ConverseInput& input) {
   const std::string id = services_.ids->NextId();
   request.id = id;
   request.binding = binding;
-  request.client = ClientOf(*context_);
+  request.client = caller_.client;
   request.deadline =
       EngineDeadline(context_->deadline(), services_.clock->Now());
   {
@@ -156,7 +161,7 @@ void ConverseCall::Fail(const absl::Status& status) {
   std::string id;
   {
     absl::MutexLock lock(&mutex_);
-    if (error_.ok()) error_ = AdviseRetry(status, model_);
+    if (error_.ok()) error_ = ForCaller(status, caller_, model_);
     id = turn_id_;
   }
   if (!id.empty()) model_->engine->Cancel(id);
@@ -201,12 +206,12 @@ void ConverseCall::OnError(const absl::Status& status) {
 
 void ConverseCall::TakeEvent(v1::ConverseResponse* event) {
   if (opened_.has_value()) {
-    event->mutable_opened()->set_session_id(opened_->id);
+    event->mutable_opened()->set_session_id(SessionId());
     event->mutable_opened()->set_tokens(opened_->tokens);
     opened_.reset();
   } else if (started_.has_value()) {
     *event->mutable_started() =
-        EncodeStarted(*started_, event_id_, template_.session_id()).started();
+        EncodeStarted(*started_, event_id_, SessionId()).started();
     started_.reset();
   } else if (!pending_.empty()) {
     *event->mutable_chunk() = EncodeChunk(pending_.Take()).chunk();
@@ -214,6 +219,12 @@ void ConverseCall::TakeEvent(v1::ConverseResponse* event) {
     *event->mutable_finished() = EncodeFinished(*finished_).finished();
     written_ = std::exchange(finished_, std::nullopt);
   }
+}
+
+std::string ConverseCall::SessionId() const {
+  absl::string_view id;
+  IdOfKey(caller_.owner, template_.session_id(), &id);
+  return std::string(id);
 }
 
 bool ConverseCall::MayFinish() const {
@@ -306,8 +317,8 @@ void ConverseCall::OnWriteDone(bool ok) {
     id = event_id_;
   }
   if (written.has_value()) {
-    LogCall(services_, {"Converse", id, absl::OkStatus(), written->usage,
-                        written->timing});
+    LogCall(services_, {"Converse", id, caller_.client, absl::OkStatus(),
+                        written->usage, written->timing});
   }
   if (ok) {
     Pump();
@@ -354,7 +365,8 @@ void ConverseCall::OnDone() {
     id = event_id_;
     error = error_;
   }
-  if (!error.ok()) LogCall(services_, {"Converse", id, error, {}, {}});
+  if (!error.ok())
+    LogCall(services_, {"Converse", id, caller_.client, error, {}, {}});
   services_.calls->End();
   self_.reset();  // may be the end of this object
 }

@@ -68,7 +68,7 @@ class ConverseCall final
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Open(const v1::ConverseOpen& open) ABSL_LOCKS_EXCLUDED(mutex_);
   // Engine thread.
-  void Bind(const std::string& id, Sessions& sessions)
+  void Bind(const std::string& key, Sessions& sessions)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Interrupt() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BeginTurn(const v1::ConverseInput& input)
@@ -81,6 +81,8 @@ class ConverseCall final
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   Next TakeNext() ABSL_LOCKS_EXCLUDED(mutex_);
   void EndStart() ABSL_LOCKS_EXCLUDED(mutex_);
+  // As the caller names it.
+  std::string SessionId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeEvent(v1::ConverseResponse* event)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayFinish() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
@@ -93,6 +95,7 @@ class ConverseCall final
   const CallServices services_;
   const ServedModel* const model_;
   const grpc::CallbackServerContext* const context_;
+  Caller caller_;  // constant after Start
 
   // Keeps the call alive until OnDone. Set before gRPC knows of the call.
   std::shared_ptr<ConverseCall> self_;

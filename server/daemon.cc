@@ -54,9 +54,22 @@ EngineOptions MakeEngineOptions(const Flags& flags) {
 RpcServerOptions MakeRpcOptions(const Flags& flags) {
   RpcServerOptions options;
   options.listen = flags.listen;
+  options.tls = flags.tls;
   options.max_message_bytes = flags.max_message_bytes;
   options.max_streams = flags.max_streams;
   options.log_requests = flags.log_requests;
+  return options;
+}
+
+MetricsServerOptions MakeMetricsOptions(const Flags& flags,
+                                        SecretFile* passwords) {
+  MetricsServerOptions options;
+  options.listen = flags.metrics_listen;
+  if (flags.metrics_tls) {
+    options.certificate = flags.tls.certificate;
+    options.key = flags.tls.key;
+  }
+  options.passwords = passwords;
   return options;
 }
 
@@ -65,6 +78,7 @@ RpcServerOptions MakeRpcOptions(const Flags& flags) {
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags) {
   LogLibrariesAsJson();
   auto daemon = absl::WrapUnique(new Daemon(flags));
+  TLIN_RETURN_IF_ERROR(daemon->ReadCredentials());
   TLIN_RETURN_IF_ERROR(daemon->Listen());
   TLIN_RETURN_IF_ERROR(daemon->Load());
   TLIN_RETURN_IF_ERROR(daemon->Serve());
@@ -82,13 +96,33 @@ Daemon::~Daemon() {
   if (engine_ != nullptr) engine_->Stop();
 }
 
+absl::Status Daemon::ReadCredentials() {
+  TLIN_RETURN_IF_ERROR(CheckTlsFiles(flags_.tls));
+  CredentialOptions options;
+  options.token_file = flags_.token_file;
+  options.client_certificates = !flags_.tls.client_ca.empty();
+  TLIN_ASSIGN_OR_RETURN(credentials_,
+                        Credentials::Open(options, &clock_, &logger_));
+  if (flags_.metrics_password_file.empty()) return absl::OkStatus();
+  auto passwords =
+      SecretFile::Open(flags_.metrics_password_file, &clock_, &logger_);
+  if (!passwords.ok()) {
+    return absl::Status(passwords.status().code(),
+                        absl::StrCat("--metrics_password_file: ",
+                                     passwords.status().message()));
+  }
+  metrics_passwords_ = *std::move(passwords);
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Listen() {
   TLIN_ASSIGN_OR_RETURN(metrics_server_,
-                        MetricsServer::Start(flags_.metrics_listen));
+                        MetricsServer::Start(MakeMetricsOptions(
+                            flags_, metrics_passwords_.get())));
   metrics_server_->Add(listener_.registry());
   TLIN_ASSIGN_OR_RETURN(
-      rpc_server_,
-      RpcServer::Start(MakeRpcOptions(flags_), &clock_, &logger_, &listener_));
+      rpc_server_, RpcServer::Start(MakeRpcOptions(flags_), &clock_, &logger_,
+                                    &listener_, credentials_.get()));
   return absl::OkStatus();
 }
 

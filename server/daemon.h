@@ -11,11 +11,13 @@
 #include "engine/base/log.h"
 #include "engine/engine.h"
 #include "engine/load_engine.h"
+#include "server/credentials.h"
 #include "server/flags.h"
 #include "server/metrics_server.h"
 #include "server/prometheus_listener.h"
 #include "server/readiness_monitor.h"
 #include "server/rpc_server.h"
+#include "server/secret_file.h"
 #include "server/served_model.h"
 #include "server/state_collector.h"
 
@@ -41,6 +43,7 @@ class Daemon {
 
  private:
   explicit Daemon(const Flags& flags);
+  absl::Status ReadCredentials();
   absl::Status Listen();
   absl::Status Load();
   absl::Status Serve();
@@ -50,6 +53,8 @@ class Daemon {
   StderrLogger logger_;
   MonotonicClock clock_;
   PrometheusListener listener_;
+  std::unique_ptr<Credentials> credentials_;
+  std::unique_ptr<SecretFile> metrics_passwords_;  // null: none
   std::unique_ptr<MetricsServer> metrics_server_;
   LoadedModel loaded_;
   std::unique_ptr<SessionStore> session_store_;  // null: none

@@ -24,6 +24,12 @@ std::string SetText(absl::string_view value, Flags* flags) {
   return value.empty() ? "a value" : "";
 }
 
+template <std::string TlsFiles::*member>
+std::string SetTlsFile(absl::string_view value, Flags* flags) {
+  flags->tls.*member = std::string(value);
+  return value.empty() ? "a file" : "";
+}
+
 template <std::string Flags::*member>
 std::string SetAddress(absl::string_view value, Flags* flags) {
   flags->*member = std::string(value);
@@ -33,6 +39,12 @@ std::string SetAddress(absl::string_view value, Flags* flags) {
                   absl::SimpleAtoi(value.substr(colon + 1), &port) &&
                   port <= 65535;
   return ok ? "" : "HOST:PORT, with a port from 0 to 65535";
+}
+
+std::string SetMetricsAddress(absl::string_view value, Flags* flags) {
+  flags->metrics_tls = absl::ConsumePrefix(&value, "https://");
+  if (!flags->metrics_tls) absl::ConsumePrefix(&value, "http://");
+  return SetAddress<&Flags::metrics_listen>(value, flags);
 }
 
 template <auto member, int64_t low, int64_t high>
@@ -115,10 +127,28 @@ constexpr Spec kSpecs[] = {
      SetText<&Flags::model_name>},
     {"listen", "HOST:PORT", "gRPC; port 0 takes a free one (127.0.0.1:50051)",
      SetAddress<&Flags::listen>},
-    {"metrics_listen", "HOST:PORT", "Prometheus, /metrics (127.0.0.1:9464)",
-     SetAddress<&Flags::metrics_listen>},
+    {"metrics_listen", "HOST:PORT",
+     "Prometheus, /metrics; https://HOST:PORT encrypts, with --tls_cert "
+     "(127.0.0.1:9464)",
+     SetMetricsAddress},
     {"port_file", "FILE", "written once ready: bound addresses, gRPC's first",
      SetText<&Flags::port_file>},
+    {"tls_cert", "FILE", "certificate and its chain, PEM; encrypts (none)",
+     SetTlsFile<&TlsFiles::certificate>},
+    {"tls_key", "FILE", "its private key, PEM (none)",
+     SetTlsFile<&TlsFiles::key>},
+    {"tls_client_ca", "FILE",
+     "clients need a certificate that one of these has signed, PEM (none)",
+     SetTlsFile<&TlsFiles::client_ca>},
+    {"token_file", "FILE",
+     "clients need a bearer token of this file: lines NAME TOKEN (none)",
+     SetText<&Flags::token_file>},
+    {"metrics_password_file", "FILE",
+     "who reads /metrics needs one of these: lines USER PASSWORD (none)",
+     SetText<&Flags::metrics_password_file>},
+    {"insecure", "",
+     "allow an address that others can reach without credentials (false)",
+     SetSwitch<&Flags::insecure>},
     {"device", "NAME", "auto, cpu or cuda:N (auto)", SetDevice},
     {"dtype", "NAME", "of weights and state: auto, f32 or bf16 (auto)",
      SetDtype},
@@ -152,7 +182,8 @@ constexpr Spec kSpecs[] = {
      SetText<&Flags::session_dir>},
     {"session_redis", "URL",
      "sessions are kept there, shared with other servers: "
-     "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] (none)",
+     "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or file:PATH of a file "
+     "that holds it (none)",
      SetText<&Flags::session_redis>},
     {"session_lease_seconds", "S",
      "with --session_redis: how long another server waits for a session of one "
@@ -218,6 +249,48 @@ std::string UnknownFlag(absl::string_view name) {
                       nearest->name, "?");
 }
 
+// Whether only this machine can reach it. Names are not looked up.
+bool IsLoopback(absl::string_view address) {
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  return host == "localhost" || host == "[::1]" || host == "::1" ||
+         absl::StartsWith(host, "127.");
+}
+
+// What the flags must be together.
+void CheckTogether(const Flags& flags, std::vector<std::string>* faults) {
+  if (flags.model.empty() && faults->empty()) {
+    faults->push_back("--model: a model directory is required; see --help");
+  }
+  if (!flags.session_dir.empty() && !flags.session_redis.empty()) {
+    faults->push_back("--session_dir, --session_redis: want one of them");
+  }
+  const bool encrypted = !flags.tls.certificate.empty();
+  if (encrypted == flags.tls.key.empty()) {
+    faults->push_back("--tls_cert, --tls_key: want both or none");
+  }
+  if (!encrypted && !flags.tls.client_ca.empty()) {
+    faults->push_back("--tls_client_ca: wants --tls_cert, too");
+  }
+  if (!encrypted && flags.metrics_tls) {
+    faults->push_back("--metrics_listen: https:// wants --tls_cert, too");
+  }
+  if (flags.insecure || !faults->empty()) return;
+  if (flags.token_file.empty() && flags.tls.client_ca.empty() &&
+      !IsLoopback(flags.listen)) {
+    faults->push_back(absl::StrCat(
+        "--listen=", flags.listen,
+        ": others can reach it: want --token_file or --tls_client_ca, or "
+        "--insecure to serve whoever calls"));
+  }
+  if (flags.metrics_password_file.empty() &&
+      !IsLoopback(flags.metrics_listen)) {
+    faults->push_back(absl::StrCat(
+        "--metrics_listen=", flags.metrics_listen,
+        ": others can reach it: want --metrics_password_file, or --insecure to "
+        "show it to whoever asks"));
+  }
+}
+
 std::string LastPart(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   const std::string name = std::filesystem::path(path).filename().string();
@@ -262,12 +335,7 @@ absl::StatusOr<Flags> ParseFlags(absl::Span<const std::string> args) {
     }
   }
   if (flags.help || flags.version) return flags;
-  if (flags.model.empty() && faults.empty()) {
-    faults.push_back("--model: a model directory is required; see --help");
-  }
-  if (!flags.session_dir.empty() && !flags.session_redis.empty()) {
-    faults.push_back("--session_dir, --session_redis: want one of them");
-  }
+  CheckTogether(flags, &faults);
   if (!faults.empty()) {
     return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));
   }

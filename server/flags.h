@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "server/tls.h"
 
 namespace tlin {
 
@@ -18,7 +19,15 @@ struct Flags {
   std::string model_name;  // empty: the directory's name
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9464";
-  std::string port_file;  // empty: none
+  bool metrics_tls = false;  // --metrics_listen began with https://
+  std::string port_file;     // empty: none
+
+  // Who may call. After ParseFlags nothing but this machine can without
+  // credentials, unless `insecure`.
+  TlsFiles tls;
+  std::string token_file;             // empty: none
+  std::string metrics_password_file;  // empty: none
+  bool insecure = false;
 
   // The device, and how much is set aside on it.
   std::string device = "auto";
@@ -35,7 +44,9 @@ struct Flags {
   int64_t prefix_cache_bytes = int64_t{256} << 20;
   absl::Duration session_ttl = absl::Hours(24);  // without use
   std::string session_dir;                       // empty: none
-  std::string session_redis;  // empty: none; neither: they end with the process
+  // A URL, or file: and the path of a file with one; empty: none. Neither: they
+  // end with the process.
+  std::string session_redis;
   absl::Duration session_lease = absl::Seconds(10);
 
   // Limits.

@@ -4,7 +4,6 @@
 
 #include "engine/base/status_macros.h"
 #include "grpcpp/server_context.h"
-#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/status_codec.h"
@@ -31,6 +30,7 @@ GenerateCall::GenerateCall(const CallServices& services,
 absl::Status GenerateCall::Submit(const grpc::CallbackServerContext& context,
                                   const grpc::ByteBuffer& request,
                                   std::shared_ptr<GenerateCall> self) {
+  TLIN_ASSIGN_OR_RETURN(caller_, services_.credentials->Identify(context));
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is still loading");
   }
@@ -42,7 +42,8 @@ absl::Status GenerateCall::Submit(const grpc::CallbackServerContext& context,
       DecodeGenerate(message, *model_, services_.ids->NextSeed()));
   decoded.id = id_;
   session_id_ = decoded.session_id;
-  decoded.client = ClientOf(context);
+  decoded.session_id = SessionKey(caller_.owner, session_id_);
+  decoded.client = caller_.client;
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());
   return model_->engine->Submit(std::move(decoded), std::move(self));
 }
@@ -51,7 +52,7 @@ void GenerateCall::Refuse(absl::Status status) {
   services_.metrics->OnRefused(status);
   {
     absl::MutexLock lock(&mutex_);
-    error_ = AdviseRetry(std::move(status), model_);
+    error_ = ForCaller(std::move(status), caller_, model_);
   }
   Pump();
 }
@@ -87,7 +88,7 @@ void GenerateCall::OnFinished(const Finished& finished) {
 void GenerateCall::OnError(const absl::Status& status) {
   {
     absl::MutexLock lock(&mutex_);
-    error_ = AdviseRetry(status, model_);
+    error_ = ForCaller(status, caller_, model_);
   }
   Pump();
 }
@@ -166,6 +167,7 @@ void GenerateCall::OnDone() {
   CallRecord record;
   record.method = "Generate";
   record.request_id = id_;
+  record.client = caller_.client;
   {
     absl::MutexLock lock(&mutex_);
     record.status = error_;

@@ -72,7 +72,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const ServedModel* const model_;
   const std::string id_;
 
-  std::string session_id_;  // constant once the engine has the request
+  // Constant once the engine has the request.
+  Caller caller_;
+  std::string session_id_;  // as the caller names it
 
   // Keeps the call alive until OnDone. Set before gRPC knows of the call.
   std::shared_ptr<GenerateCall> self_;

@@ -18,11 +18,14 @@ template <typename RequestT, typename ResponseT>
 absl::Status Answer(absl::StatusOr<ResponseT> (*function)(const RequestT&,
                                                           const ServedModel&),
                     const CallServices& services, const ServedModel* model,
+                    const grpc::CallbackServerContext& context,
                     const grpc::ByteBuffer& request,
                     grpc::ByteBuffer* response) {
+  TLIN_ASSIGN_OR_RETURN(const Caller caller,
+                        services.credentials->Identify(context));
   if (model == nullptr) {
-    return AdviseRetry(absl::UnavailableError("the model is still loading"),
-                       model);
+    return ForCaller(absl::UnavailableError("the model is still loading"),
+                     caller, model);
   }
   RequestT message;
   TLIN_RETURN_IF_ERROR(
@@ -71,22 +74,22 @@ grpc::ServerUnaryReactor* GenerationService::Score(
 grpc::ServerUnaryReactor* GenerationService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(
-      context, Answer(&tlin::Tokenize, services_, model_, *request, response));
+  return FinishNow(context, Answer(&tlin::Tokenize, services_, model_, *context,
+                                   *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return FinishNow(context, Answer(&tlin::Detokenize, services_, model_,
-                                   *request, response));
+                                   *context, *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(
-      context, Answer(&DescribeModel, services_, model_, *request, response));
+  return FinishNow(context, Answer(&DescribeModel, services_, model_, *context,
+                                   *request, response));
 }
 
 }  // namespace tlin

@@ -1,26 +1,44 @@
-// GET /metrics, on a port of its own: prometheus-cpp's exposer without its
-// exceptions.
+// GET /metrics, on a port of its own.
 #ifndef TLIN_SERVER_METRICS_SERVER_H_
 #define TLIN_SERVER_METRICS_SERVER_H_
 
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/secret_file.h"
+
+namespace httplib {
+class Server;
+}  // namespace httplib
 
 namespace prometheus {
 class Collectable;
-class Exposer;
 }  // namespace prometheus
 
 namespace tlin {
 
+struct MetricsServerOptions {
+  std::string listen;  // HOST:PORT; port 0 takes a free one
+  // PEM files; empty: no TLS. Read again for each connection.
+  std::string certificate;
+  std::string key;
+  // Who may read, by basic authentication; null: everybody. Outlives the
+  // server.
+  SecretFile* passwords = nullptr;
+};
+
+// Threads of its own; all methods are thread-safe.
 class MetricsServer {
  public:
-  // `listen` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where it cannot
-  // be had; the message names it.
+  // UNAVAILABLE where the address cannot be had; the message names it.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
-      const std::string& listen);
+      const MetricsServerOptions& options);
+  // A scrape in progress ends first.
   ~MetricsServer();
 
   // Scraped until it is destroyed; not owned.
@@ -29,11 +47,21 @@ class MetricsServer {
   int port() const { return port_; }
 
  private:
-  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, int port);
+  MetricsServer(const MetricsServerOptions& options,
+                std::unique_ptr<httplib::Server> server);
 
-  // Constant after construction; thread-safe.
-  const std::unique_ptr<prometheus::Exposer> exposer_;
-  const int port_;
+  absl::Status Bind();
+  std::string Collect() const;
+
+  // Constant after Start.
+  const std::string listen_;
+  const std::unique_ptr<httplib::Server> server_;
+  int port_ = 0;
+  std::thread thread_;
+
+  mutable absl::Mutex mutex_;
+  std::vector<std::weak_ptr<prometheus::Collectable>> collectables_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tlin

@@ -54,14 +54,14 @@ void SetLimits(const RpcServerOptions& options, grpc::ServerBuilder* builder) {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options, Clock* clock, Logger* logger,
-    PrometheusListener* metrics) {
-  auto server =
-      absl::WrapUnique(new RpcServer(options, clock, logger, metrics));
+    PrometheusListener* metrics, const Credentials* credentials) {
+  auto server = absl::WrapUnique(
+      new RpcServer(options, clock, logger, metrics, credentials));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(options, &builder);
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+  builder.AddListeningPort(options.listen, MakeServerCredentials(options.tls),
                            &server->port_);
   builder.RegisterService(server->service_.get());
   builder.RegisterService(server->session_service_.get());
@@ -77,13 +77,15 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 }
 
 RpcServer::RpcServer(const RpcServerOptions& options, Clock* clock,
-                     Logger* logger, PrometheusListener* metrics) {
+                     Logger* logger, PrometheusListener* metrics,
+                     const Credentials* credentials) {
   CallServices services;
   services.clock = clock;
   services.logger = logger;
   services.metrics = metrics;
   services.ids = &ids_;
   services.calls = &calls_;
+  services.credentials = credentials;
   services.max_message_bytes = options.max_message_bytes;
   services.log_requests = options.log_requests;
   service_ = std::make_unique<GenerationService>(services);

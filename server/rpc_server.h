@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/call_services.h"
+#include "server/tls.h"
 
 namespace grpc {
 class Server;
@@ -21,6 +22,7 @@ class SessionService;
 
 struct RpcServerOptions {
   std::string listen;  // HOST:PORT; port 0 takes a free one
+  TlsFiles tls;        // checked: see tls.h
   int32_t max_message_bytes = 16 << 20;
   int32_t max_streams = 1024;  // at once, of one connection
   bool log_requests = true;
@@ -31,11 +33,11 @@ struct RpcServerOptions {
 // All methods are thread-safe.
 class RpcServer {
  public:
-  // `clock`, `logger` and `metrics` outlive the server. UNAVAILABLE where the
-  // address cannot be had; the message names it.
+  // `clock`, `logger`, `metrics` and `credentials` outlive the server.
+  // UNAVAILABLE where the address cannot be had; the message names it.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
       const RpcServerOptions& options, Clock* clock, Logger* logger,
-      PrometheusListener* metrics);
+      PrometheusListener* metrics, const Credentials* credentials);
   // Shuts down without grace where that was not done before.
   ~RpcServer();
 
@@ -55,7 +57,7 @@ class RpcServer {
 
  private:
   RpcServer(const RpcServerOptions& options, Clock* clock, Logger* logger,
-            PrometheusListener* metrics);
+            PrometheusListener* metrics, const Credentials* credentials);
 
   // Constant after Start.
   RequestIds ids_;

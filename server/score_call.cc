@@ -4,7 +4,6 @@
 
 #include "engine/base/status_macros.h"
 #include "grpcpp/server_context.h"
-#include "server/client_identity.h"
 #include "server/request_codec.h"
 #include "server/response_codec.h"
 #include "server/status_codec.h"
@@ -37,6 +36,7 @@ ScoreCall::ScoreCall(const CallServices& services, const ServedModel* model,
 absl::Status ScoreCall::Submit(const grpc::CallbackServerContext& context,
                                const grpc::ByteBuffer& request,
                                std::shared_ptr<ScoreCall> self) {
+  TLIN_ASSIGN_OR_RETURN(caller_, services_.credentials->Identify(context));
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is still loading");
   }
@@ -45,7 +45,7 @@ absl::Status ScoreCall::Submit(const grpc::CallbackServerContext& context,
       ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_ASSIGN_OR_RETURN(Request decoded, DecodeScore(message, *model_));
   decoded.id = id_;
-  decoded.client = ClientOf(context);
+  decoded.client = caller_.client;
   decoded.deadline = EngineDeadline(context.deadline(), services_.clock->Now());
   return model_->engine->Submit(std::move(decoded), std::move(self));
 }
@@ -69,7 +69,7 @@ void ScoreCall::OnFinished(const Finished& finished) {
 }
 
 void ScoreCall::OnError(const absl::Status& status) {
-  status_ = AdviseRetry(status, model_);
+  status_ = ForCaller(status, caller_, model_);
   Finish(ToGrpcStatus(status_, id_));
 }
 
@@ -78,7 +78,7 @@ void ScoreCall::OnCancel() {
 }
 
 void ScoreCall::OnDone() {
-  LogCall(services_, {"Score", id_, status_, usage_, timing_});
+  LogCall(services_, {"Score", id_, caller_.client, status_, usage_, timing_});
   services_.calls->End();
   self_.reset();  // may be the end of this object
 }

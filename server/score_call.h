@@ -49,6 +49,8 @@ class ScoreCall final : public grpc::ServerUnaryReactor, public TokenSink {
   grpc::ByteBuffer* const response_;
   const std::string id_;
 
+  Caller caller_;  // constant once the engine has the request
+
   // Keeps the call alive until OnDone. Set before gRPC knows of the call.
   std::shared_ptr<ScoreCall> self_;
 

@@ -7,6 +7,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "engine/base/status_macros.h"
+#include "server/caller.h"
 
 namespace tlin {
 namespace {
@@ -46,16 +48,19 @@ absl::Status CheckSessionId(absl::string_view field, const std::string& id) {
       "': want 1 to ", kMaxIdBytes, " of A-Z a-z 0-9 . _ -, no dot first"));
 }
 
-absl::Status ChooseSessionId(absl::string_view field, RequestIds* ids,
-                             std::string* id) {
-  if (!id->empty()) return CheckSessionId(field, *id);
-  *id = ids->NextSession();
+absl::Status ChooseSessionKey(absl::string_view field, RequestIds* ids,
+                              absl::string_view owner, std::string* id) {
+  if (id->empty()) *id = ids->NextSession();
+  TLIN_RETURN_IF_ERROR(CheckSessionId(field, *id));
+  *id = SessionKey(owner, *id);
   return absl::OkStatus();
 }
 
-v1::Session EncodeSession(const SessionInfo& info) {
+v1::Session EncodeSession(const SessionInfo& info, absl::string_view owner) {
+  absl::string_view id;
+  IdOfKey(owner, info.id, &id);
   v1::Session wire;
-  wire.set_session_id(info.id);
+  wire.set_session_id(std::string(id));
   wire.set_state(EncodeResidence(info.residence));
   wire.set_tokens(info.tokens);
   wire.set_host_bytes(info.host_bytes);

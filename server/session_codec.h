@@ -17,11 +17,13 @@ namespace tlin {
 // `field`.
 absl::Status CheckSessionId(absl::string_view field, const std::string& id);
 
-// The same where there is one; else `ids` draws it.
-absl::Status ChooseSessionId(absl::string_view field, RequestIds* ids,
-                             std::string* id);
+// The same where there is one; else `ids` draws it. Then *id is the key that
+// `owner`'s session has in the engine: see caller.h.
+absl::Status ChooseSessionKey(absl::string_view field, RequestIds* ids,
+                              absl::string_view owner, std::string* id);
 
-v1::Session EncodeSession(const SessionInfo& info);
+// Under the id that `owner` knows it by.
+v1::Session EncodeSession(const SessionInfo& info, absl::string_view owner);
 
 }  // namespace tlin
 

@@ -14,9 +14,10 @@
 namespace tlin {
 namespace {
 
-absl::StatusOr<v1::Session> Encode(const absl::StatusOr<SessionInfo>& info) {
+absl::StatusOr<v1::Session> Encode(const absl::StatusOr<SessionInfo>& info,
+                                   const Caller& caller) {
   if (!info.ok()) return info.status();
-  return EncodeSession(*info);
+  return EncodeSession(*info, caller.owner);
 }
 
 template <class RequestT>
@@ -25,7 +26,8 @@ SessionScope LeaseOf(const RequestT& message) {
 }
 
 template <class RequestT>
-absl::Status NoCheck(RequestT*) {
+absl::Status KeyOnly(const Caller& caller, RequestT* message) {
+  message->set_session_id(SessionKey(caller.owner, message->session_id()));
   return absl::OkStatus();
 }
 
@@ -40,24 +42,30 @@ grpc::ServerUnaryReactor* SessionService::Ask(
   const ServedModel* const model = model_;
   // Lets a drain wait until the client was told.
   services_.calls->Begin();
-  const auto finish = [reactor, model,
+  const absl::StatusOr<Caller> identified =
+      services_.credentials->Identify(*context);
+  const Caller caller = identified.ok() ? *identified : Caller();
+  const auto finish = [reactor, model, caller,
                        calls = services_.calls](const absl::Status& status) {
-    reactor->Finish(ToGrpcStatus(AdviseRetry(status, model), ""));
+    reactor->Finish(ToGrpcStatus(ForCaller(status, caller, model), ""));
     calls->End();
   };
   RequestT message;
-  absl::Status status =
-      model == nullptr
-          ? absl::UnavailableError("the model is still loading")
-          : ParseMessage(request, services_.max_message_bytes, &message);
+  absl::Status status = identified.status();
+  if (status.ok() && model == nullptr) {
+    status = absl::UnavailableError("the model is still loading");
+  }
+  if (status.ok()) {
+    status = ParseMessage(request, services_.max_message_bytes, &message);
+  }
   if (status.ok()) status = CheckModel(message.model(), *model);
-  if (status.ok()) status = check(&message);
+  if (status.ok()) status = check(caller, &message);
   if (status.ok()) {
     const SessionScope wanted = scope(message);
     status = model->engine->WithSessions(
         wanted, [message = std::move(message), answer = std::move(answer),
-                 finish, response](Sessions& sessions) {
-          const auto answered = answer(message, sessions);
+                 caller, finish, response](Sessions& sessions) {
+          const auto answered = answer(message, caller, sessions);
           if (answered.ok()) *response = SerializeMessage(*answered);
           finish(answered.status());
         });
@@ -71,13 +79,14 @@ grpc::ServerUnaryReactor* SessionService::CreateSession(
     grpc::ByteBuffer* response) {
   return Ask<v1::CreateSessionRequest>(
       context, *request, response,
-      [this](v1::CreateSessionRequest* message) {
-        return ChooseSessionId("session_id", services_.ids,
-                               message->mutable_session_id());
+      [this](const Caller& caller, v1::CreateSessionRequest* message) {
+        return ChooseSessionKey("session_id", services_.ids, caller.owner,
+                                message->mutable_session_id());
       },
       LeaseOf<v1::CreateSessionRequest>,
-      [](const v1::CreateSessionRequest& message, Sessions& sessions) {
-        return Encode(sessions.Create(message.session_id()));
+      [](const v1::CreateSessionRequest& message, const Caller& caller,
+         Sessions& sessions) {
+        return Encode(sessions.Create(message.session_id()), caller);
       });
 }
 
@@ -85,12 +94,13 @@ grpc::ServerUnaryReactor* SessionService::GetSession(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return Ask<v1::GetSessionRequest>(
-      context, *request, response, NoCheck<v1::GetSessionRequest>,
+      context, *request, response, KeyOnly<v1::GetSessionRequest>,
       [](const v1::GetSessionRequest& message) {
         return SessionScope{SessionScope::Kind::kLook, {message.session_id()}};
       },
-      [](const v1::GetSessionRequest& message, Sessions& sessions) {
-        return Encode(sessions.Get(message.session_id()));
+      [](const v1::GetSessionRequest& message, const Caller& caller,
+         Sessions& sessions) {
+        return Encode(sessions.Get(message.session_id()), caller);
       });
 }
 
@@ -98,17 +108,20 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return Ask<v1::ListSessionsRequest>(
-      context, *request, response, NoCheck<v1::ListSessionsRequest>,
+      context, *request, response,
+      [](const Caller&, v1::ListSessionsRequest*) { return absl::OkStatus(); },
       [](const v1::ListSessionsRequest&) {
         return SessionScope{SessionScope::Kind::kLook, {}};
       },
-      [](const v1::ListSessionsRequest&,
+      [](const v1::ListSessionsRequest&, const Caller& caller,
          Sessions& sessions) -> absl::StatusOr<v1::ListSessionsResponse> {
         TLIN_ASSIGN_OR_RETURN(const std::vector<SessionInfo> infos,
                               sessions.List());
         v1::ListSessionsResponse list;
         for (const SessionInfo& info : infos) {
-          *list.add_sessions() = EncodeSession(info);
+          absl::string_view id;
+          if (!IdOfKey(caller.owner, info.id, &id)) continue;
+          *list.add_sessions() = EncodeSession(info, caller.owner);
         }
         return list;
       });
@@ -118,9 +131,9 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return Ask<v1::DeleteSessionRequest>(
-      context, *request, response, NoCheck<v1::DeleteSessionRequest>,
+      context, *request, response, KeyOnly<v1::DeleteSessionRequest>,
       LeaseOf<v1::DeleteSessionRequest>,
-      [](const v1::DeleteSessionRequest& message,
+      [](const v1::DeleteSessionRequest& message, const Caller&,
          Sessions& sessions) -> absl::StatusOr<v1::DeleteSessionResponse> {
         TLIN_RETURN_IF_ERROR(sessions.Delete(message.session_id()));
         return v1::DeleteSessionResponse();
@@ -132,28 +145,31 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(
     grpc::ByteBuffer* response) {
   return Ask<v1::ForkSessionRequest>(
       context, *request, response,
-      [this](v1::ForkSessionRequest* message) {
-        return ChooseSessionId("new_session_id", services_.ids,
-                               message->mutable_new_session_id());
+      [this](const Caller& caller, v1::ForkSessionRequest* message) {
+        TLIN_RETURN_IF_ERROR(KeyOnly(caller, message));
+        return ChooseSessionKey("new_session_id", services_.ids, caller.owner,
+                                message->mutable_new_session_id());
       },
       [](const v1::ForkSessionRequest& message) {
         return SessionScope{SessionScope::Kind::kLease,
                             {message.session_id(), message.new_session_id()}};
       },
-      [](const v1::ForkSessionRequest& message, Sessions& sessions) {
+      [](const v1::ForkSessionRequest& message, const Caller& caller,
+         Sessions& sessions) {
         return Encode(
-            sessions.Fork(message.session_id(), message.new_session_id()));
+            sessions.Fork(message.session_id(), message.new_session_id()),
+            caller);
       });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SessionService::ExportSession(
-    grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return ExportCall::Start(services_, model_, *request);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return ExportCall::Start(services_, model_, *context, *request);
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* SessionService::ImportSession(
-    grpc::CallbackServerContext*, grpc::ByteBuffer* response) {
-  return ImportCall::Start(services_, model_, response);
+    grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
+  return ImportCall::Start(services_, model_, *context, response);
 }
 
 }  // namespace tlin

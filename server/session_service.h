@@ -51,7 +51,8 @@ class SessionService final : public RawSessionService {
 
  private:
   // Parses `request`, has `check` look at it here, `scope` say what it is
-  // about, and `answer` answer it on the engine's thread.
+  // about, and `answer` answer it on the engine's thread. `check` turns the
+  // caller's names of sessions into keys.
   template <class RequestT, class Check, class Scope, class Answer>
   grpc::ServerUnaryReactor* Ask(grpc::CallbackServerContext* context,
                                 const grpc::ByteBuffer& request,

@@ -19,15 +19,18 @@ constexpr size_t kChunkBytes = 64 << 10;
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ExportCall::Start(
     const CallServices& services, const ServedModel* model,
+    const grpc::CallbackServerContext& context,
     const grpc::ByteBuffer& request) {
   auto* const call = new ExportCall(services, model);
   services.calls->Begin();
-  const absl::Status status = call->Ask(request);
+  const absl::Status status = call->Ask(context, request);
   if (!status.ok()) call->OnSnapshot(status);
   return call;
 }
 
-absl::Status ExportCall::Ask(const grpc::ByteBuffer& request) {
+absl::Status ExportCall::Ask(const grpc::CallbackServerContext& context,
+                             const grpc::ByteBuffer& request) {
+  TLIN_ASSIGN_OR_RETURN(caller_, services_.credentials->Identify(context));
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is still loading");
   }
@@ -35,16 +38,15 @@ absl::Status ExportCall::Ask(const grpc::ByteBuffer& request) {
   TLIN_RETURN_IF_ERROR(
       ParseMessage(request, services_.max_message_bytes, &message));
   TLIN_RETURN_IF_ERROR(CheckModel(message.model(), *model_));
+  const std::string key = SessionKey(caller_.owner, message.session_id());
   return model_->engine->WithSessions(
-      {SessionScope::Kind::kLease, {message.session_id()}},
-      [this, id = message.session_id()](Sessions& sessions) {
-        OnSnapshot(sessions.Export(id));
-      });
+      {SessionScope::Kind::kLease, {key}},
+      [this, key](Sessions& sessions) { OnSnapshot(sessions.Export(key)); });
 }
 
 void ExportCall::OnSnapshot(absl::StatusOr<Snapshot> snapshot) {
   if (!snapshot.ok()) {
-    Finish(ToGrpcStatus(AdviseRetry(snapshot.status(), model_), ""));
+    Finish(ToGrpcStatus(ForCaller(snapshot.status(), caller_, model_), ""));
     return;
   }
   snapshot_ = *std::move(snapshot);
@@ -85,9 +87,15 @@ void ExportCall::OnDone() {
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* ImportCall::Start(
     const CallServices& services, const ServedModel* model,
-    grpc::ByteBuffer* response) {
+    const grpc::CallbackServerContext& context, grpc::ByteBuffer* response) {
   auto* const call = new ImportCall(services, model, response);
   services.calls->Begin();
+  absl::StatusOr<Caller> caller = services.credentials->Identify(context);
+  if (!caller.ok()) {
+    call->End(caller.status());
+    return call;
+  }
+  call->caller_ = *std::move(caller);
   if (model == nullptr) {
     call->End(absl::UnavailableError("the model is still loading"));
   } else {
@@ -102,8 +110,9 @@ absl::Status ImportCall::Add() {
       ParseMessage(message_, services_.max_message_bytes, &chunk));
   if (first_) {
     TLIN_RETURN_IF_ERROR(CheckModel(chunk.model(), *model_));
-    id_ = chunk.session_id();
-    TLIN_RETURN_IF_ERROR(ChooseSessionId("session_id", services_.ids, &id_));
+    key_ = chunk.session_id();
+    TLIN_RETURN_IF_ERROR(
+        ChooseSessionKey("session_id", services_.ids, caller_.owner, &key_));
     first_ = false;
   }
   bytes_.append(chunk.data());
@@ -122,10 +131,12 @@ absl::Status ImportCall::Import() {
   bytes_.clear();
   bytes_.shrink_to_fit();
   return model_->engine->WithSessions(
-      {SessionScope::Kind::kLease, {id_}},
+      {SessionScope::Kind::kLease, {key_}},
       [this, snapshot = std::move(snapshot)](Sessions& sessions) mutable {
-        const auto info = sessions.Import(id_, std::move(snapshot));
-        if (info.ok()) *response_ = SerializeMessage(EncodeSession(*info));
+        const auto info = sessions.Import(key_, std::move(snapshot));
+        if (info.ok()) {
+          *response_ = SerializeMessage(EncodeSession(*info, caller_.owner));
+        }
         End(info.status());
       });
 }
@@ -140,7 +151,7 @@ void ImportCall::OnReadDone(bool ok) {
 }
 
 void ImportCall::End(const absl::Status& status) {
-  Finish(ToGrpcStatus(AdviseRetry(status, model_), ""));
+  Finish(ToGrpcStatus(ForCaller(status, caller_, model_), ""));
 }
 
 void ImportCall::OnDone() {

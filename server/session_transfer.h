@@ -21,6 +21,7 @@ class ExportCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   // A gRPC thread. `model` is null while it is loading.
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
       const CallServices& services, const ServedModel* model,
+      const grpc::CallbackServerContext& context,
       const grpc::ByteBuffer& request);
 
   // gRPC threads, one after the other.
@@ -31,7 +32,8 @@ class ExportCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   ExportCall(const CallServices& services, const ServedModel* model)
       : services_(services), model_(model) {}
 
-  absl::Status Ask(const grpc::ByteBuffer& request);
+  absl::Status Ask(const grpc::CallbackServerContext& context,
+                   const grpc::ByteBuffer& request);
   // Engine thread, at most once.
   void OnSnapshot(absl::StatusOr<Snapshot> snapshot);
   void WriteNext();
@@ -41,6 +43,7 @@ class ExportCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   const ServedModel* const model_;
 
   // Of whichever thread the call is at: one operation follows the other.
+  Caller caller_;
   Snapshot snapshot_;
   std::string bytes_;
   size_t written_ = 0;
@@ -53,7 +56,7 @@ class ImportCall final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
  public:
   static grpc::ServerReadReactor<grpc::ByteBuffer>* Start(
       const CallServices& services, const ServedModel* model,
-      grpc::ByteBuffer* response);
+      const grpc::CallbackServerContext& context, grpc::ByteBuffer* response);
 
   // gRPC threads, one after the other.
   void OnReadDone(bool ok) override;
@@ -75,9 +78,10 @@ class ImportCall final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   grpc::ByteBuffer* const response_;
 
   // Of whichever thread the call is at.
+  Caller caller_;
   grpc::ByteBuffer message_;  // gRPC fills it until OnReadDone
   bool first_ = true;
-  std::string id_;
+  std::string key_;  // of the session in the engine
   std::string bytes_;
 };
 

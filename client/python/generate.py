@@ -37,6 +37,21 @@ def generate(stub, text, max_new_tokens=256, temperature=1.0, deadline=None):
         events.cancel()
 
 
+def open_channel(options):
+    """A channel that is encrypted, and proves who calls, as the options say."""
+    def read(path):
+        return pathlib.Path(path).read_bytes() if path else None
+    if not options.tls_ca:
+        return grpc.insecure_channel(options.address)
+    credentials = grpc.ssl_channel_credentials(
+        read(options.tls_ca), read(options.tls_key), read(options.tls_cert))
+    if options.token_file:
+        token = read(options.token_file).decode().strip()
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.access_token_call_credentials(token))
+    return grpc.secure_channel(options.address, credentials)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text")
@@ -44,9 +59,13 @@ def main():
     parser.add_argument("--max_new_tokens", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--deadline", type=float, help="seconds for the whole answer")
+    parser.add_argument("--tls_ca", help="PEM file: who signed the server's certificate; encrypts")
+    parser.add_argument("--tls_cert", help="PEM file: the client's certificate")
+    parser.add_argument("--tls_key", help="PEM file: its private key")
+    parser.add_argument("--token_file", help="holds the bearer token; needs --tls_ca")
     options = parser.parse_args()
 
-    with grpc.insecure_channel(options.address) as channel:
+    with open_channel(options) as channel:
         stub = generation_pb2_grpc.GenerationStub(channel)
         try:
             for text in generate(stub, options.text, options.max_new_tokens, options.temperature,

@@ -24,7 +24,7 @@ using ::testing::Pair;
 
 LoadOptions OptionsFor(FakeServer* server) {
   LoadOptions options;
-  options.address = server->address();
+  options.connection.address = server->address();
   options.prompt_tokens = {4, 4};
   return options;
 }

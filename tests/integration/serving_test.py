@@ -169,7 +169,7 @@ class DemoModel:
             for labels in scrape.series[name] or scrape.series[name + "_bucket"]:
                 if name not in PROCESS_WIDE:
                     self.assertIn(("model", self.name), labels, name)
-        others = {name for name in scrape.types if not name.startswith("exposer_")} - set(METRICS)
+        others = set(scrape.types) - set(METRICS)
         self.assertEqual(others, set())
         bounds = sorted(float(dict(labels)["le"].replace("+Inf", "inf")) for labels in
                         scrape.series["tlin_inter_token_latency_seconds_bucket"])

@@ -241,12 +241,18 @@ class SharedSessionsTest(unittest.TestCase):
             self.assertEqual(server.daemon.exit_code(), 0)
 
     def test_an_address_that_does_not_do(self):
+        # The file holds the URL, as a line: what is wrong is told without what it holds.
+        url = scratch_path("") / "url"
+        url.write_text("redis://:hush@127.0.0.1:1\n")
         for address, told in (("localhost", "--session_redis: does not begin with redis://"),
+                              (f"file:{url}", "--session_redis: redis 127.0.0.1:1: "),
+                              ("file:/no/such", "--session_redis: /no/such: No such file"),
                               ("redis://127.0.0.1:1", "--session_redis: redis 127.0.0.1:1: ")):
             done = run("tlind", f"--model={MODELS / 'tconst-demo'}", "--listen=127.0.0.1:0",
                        "--metrics_listen=127.0.0.1:0", f"--session_redis={address}")
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn(told, done.stderr.splitlines()[-1])
+            self.assertNotIn("hush", done.stderr)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ class BadFlagsTest(unittest.TestCase):
                 flags = {"--listen": "127.0.0.1:0", "--metrics_listen": "127.0.0.1:0"}
                 name, _, value = flag.partition("=")
                 flags[name] = value
-                said = fails(f"--model={DEMO}", *(f"{k}={v}" for k, v in flags.items()), code=1)
+                said = fails(f"--model={DEMO}", "--insecure",
+                             *(f"{k}={v}" for k, v in flags.items()), code=1)
                 last = said.splitlines()[-1]
                 self.assertTrue(last.startswith("tlind: "), last)
                 self.assertIn(flag, last)

@@ -47,7 +47,8 @@ TEST(FlagsTest, BothSpellingsAndSwitches) {
                                  "--max_context_tokens=1000",
                                  "--port_file=/tmp/p",
                                  "--model_name=m",
-                                 "--derived_history=on"});
+                                 "--derived_history=on",
+                                 "--insecure"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->model, "dir/name/");
   EXPECT_EQ(flags->model_name, "m");
@@ -130,6 +131,54 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{{"--model=m", "--stall_seconds=0"},
                 "--stall_seconds=0: want seconds from 0.01 to 86400"},
         BadCase{{"--model=m", "--log_requests=maybe"}, "want true or false"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Credentials, BadFlagsTest,
+    ::testing::Values(
+        BadCase{{"--model=m", "--tls_cert=c"}, "--tls_cert, --tls_key: want"},
+        BadCase{{"--model=m", "--tls_key=k"}, "--tls_cert, --tls_key: want"},
+        BadCase{{"--model=m", "--tls_client_ca=a"},
+                "--tls_client_ca: wants --tls_cert"},
+        BadCase{{"--model=m", "--metrics_listen=https://127.0.0.1:1"},
+                "--metrics_listen: https:// wants --tls_cert"},
+        BadCase{{"--model=m", "--listen=0.0.0.0:1"},
+                "--listen=0.0.0.0:1: others can reach it: want --token_file"},
+        BadCase{{"--model=m", "--listen=[::]:1"}, "others can reach it"},
+        BadCase{{"--model=m", "--listen=10.0.0.1:1"}, "others can reach it"},
+        BadCase{{"--model=m", "--listen=example.com:1"}, "others can reach it"},
+        BadCase{
+            {"--model=m", "--listen=0.0.0.0:1", "--tls_cert=c", "--tls_key=k"},
+            "others can reach it"},
+        BadCase{{"--model=m", "--metrics_listen=0.0.0.0:1", "--token_file=t"},
+                "--metrics_listen=0.0.0.0:1: others can reach it: want "
+                "--metrics_password_file"}));
+
+TEST(FlagsTest, OthersMayReachWhatAsksForCredentials) {
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{
+           {"--listen=0.0.0.0:1", "--token_file=t"},
+           {"--listen=0.0.0.0:1", "--tls_cert=c", "--tls_key=k",
+            "--tls_client_ca=a"},
+           {"--listen=0.0.0.0:1", "--metrics_listen=0.0.0.0:2", "--insecure"},
+           {"--metrics_listen=0.0.0.0:2", "--metrics_password_file=p"},
+           {"--listen=[::1]:1", "--metrics_listen=localhost:2"},
+           {"--listen=127.1.2.3:1"}}) {
+    std::vector<std::string> with_model = args;
+    with_model.push_back("--model=m");
+    EXPECT_TRUE(ParseFlags(with_model).ok()) << args[0];
+  }
+}
+
+TEST(FlagsTest, MetricsAreEncryptedByTheirScheme) {
+  const auto flags =
+      ParseFlags({"--model=m", "--metrics_listen=https://127.0.0.1:2",
+                  "--tls_cert=c", "--tls_key=k"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_TRUE(flags->metrics_tls);
+  EXPECT_EQ(flags->metrics_listen, "127.0.0.1:2");
+  EXPECT_FALSE(ParseFlags({"--model=m", "--metrics_listen=http://127.0.0.1:2"})
+                   ->metrics_tls);
+}
 
 TEST(FlagsTest, AllFaultsAreToldAtOnce) {
   const auto flags = ParseFlags({"--threads=x", "--dtype=y", "--nope=1"});

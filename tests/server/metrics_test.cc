@@ -38,7 +38,9 @@ class MetricsTest : public ::testing::Test {
     state_ = std::make_shared<StateCollector>(
         "letters", puppet_.info(), puppet_.memory(),
         [] { return HostMemory(); }, &server_.listener, engine_.get());
-    metrics_ = *MetricsServer::Start("127.0.0.1:0");
+    MetricsServerOptions metrics_options;
+    metrics_options.listen = "127.0.0.1:0";
+    metrics_ = *MetricsServer::Start(metrics_options);
     metrics_->Add(server_.listener.registry());
     metrics_->Add(state_);
   }

@@ -12,7 +12,6 @@
 #include "absl/time/clock.h"
 #include "server/call_services.h"
 #include "server/calls_in_flight.h"
-#include "server/client_identity.h"
 #include "server/outcome.h"
 #include "server/pending_chunks.h"
 #include "server/port_file.h"
@@ -140,13 +139,6 @@ TEST(PortFileTest, WritesBothAddresses) {
   const absl::Status status = WritePortFile("/no/such/dir/p", "a:1", "b:2");
   EXPECT_NE(std::string(status.message()).find("--port_file=/no/such/dir/p"),
             std::string::npos);
-}
-
-TEST(ClientIdentityTest, IsTheHostWithoutThePort) {
-  EXPECT_EQ(HostOfPeer("ipv4:10.0.0.1:40000"), "ipv4:10.0.0.1");
-  EXPECT_EQ(HostOfPeer("ipv6:%5B::1%5D:40000"), "ipv6:%5B::1%5D");
-  EXPECT_EQ(HostOfPeer("unix:/run/tlin"), "unix:/run/tlin");
-  EXPECT_EQ(HostOfPeer(""), "");
 }
 
 TEST(EngineDeadlineTest, LeavesTimeForTheLastWords) {

@@ -43,7 +43,8 @@ ServedModel LettersModel(const Tokenizer* tokenizer, Engine* engine) {
 ServerUnderTest::ServerUnderTest() {
   RpcServerOptions options;
   options.listen = "127.0.0.1:0";
-  auto started = RpcServer::Start(options, &clock, &logger, &listener);
+  auto started =
+      RpcServer::Start(options, &clock, &logger, &listener, credentials.get());
   TLIN_CHECK(started.ok());
   server = *std::move(started);
   stub = v1::Generation::NewStub(NewChannel());

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "grpcpp/channel.h"
+#include "server/credentials.h"
 #include "server/prometheus_listener.h"
 #include "server/rpc_server.h"
 #include "server/served_model.h"
@@ -34,6 +35,8 @@ struct ServerUnderTest {
   MonotonicClock clock;
   SilentLogger logger;
   PrometheusListener listener{"letters", &clock};
+  const std::unique_ptr<Credentials> credentials =
+      *Credentials::Open({}, &clock, &logger);
   const TinyTokenizer tokenizer = TinyTokenizer::Letters();
   ServedModel model;
   std::unique_ptr<RpcServer> server;

@@ -183,20 +183,27 @@ TEST_F(ServicesTest, RequestsThatWaitDoNotUseUpTheQuotaOfWhatArrives) {
   for (std::thread& client : clients) client.join();
 }
 
+MetricsServerOptions MetricsOn(const std::string& address) {
+  MetricsServerOptions options;
+  options.listen = address;
+  return options;
+}
+
 TEST_F(ServicesTest, ATakenPortIsAnErrorThatNamesIt) {
   RpcServerOptions options;
   options.listen = server_.address();
-  const auto second = RpcServer::Start(options, &server_.clock, &server_.logger,
-                                       &server_.listener);
+  const auto second =
+      RpcServer::Start(options, &server_.clock, &server_.logger,
+                       &server_.listener, server_.credentials.get());
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),
               HasSubstr("--listen=" + server_.address()));
 
-  const auto metrics = MetricsServer::Start("127.0.0.1:0");
+  const auto metrics = MetricsServer::Start(MetricsOn("127.0.0.1:0"));
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   const std::string taken = "127.0.0.1:" + std::to_string((*metrics)->port());
-  const auto again = MetricsServer::Start(taken);
+  const auto again = MetricsServer::Start(MetricsOn(taken));
   ASSERT_FALSE(again.ok());
   EXPECT_THAT(std::string(again.status().message()),
               HasSubstr("--metrics_listen=" + taken));

@@ -1,0 +1,86 @@
+#include "server/caller.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "grpcpp/security/auth_context.h"
+
+namespace tlin {
+namespace {
+
+constexpr char kBetween = '~';
+constexpr size_t kMaxOwnerBytes = 64;
+
+std::string Prefix(absl::string_view owner) {
+  return absl::StrCat(owner, std::string(1, kBetween));
+}
+
+}  // namespace
+
+std::string CertifiedName(const grpc::ServerContextBase& context) {
+  std::string name;
+  const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return name;
+  for (const grpc::string_ref& part : auth->GetPeerIdentity()) {
+    absl::StrAppend(&name, name.empty() ? "" : "/",
+                    absl::string_view(part.data(), part.size()));
+  }
+  return name;
+}
+
+absl::string_view HostOfPeer(absl::string_view peer) {
+  if (!absl::StartsWith(peer, "ipv4:") && !absl::StartsWith(peer, "ipv6:")) {
+    return peer;
+  }
+  return peer.substr(0, peer.rfind(':'));
+}
+
+std::string OwnerOf(absl::string_view name) {
+  const bool plain =
+      !name.empty() && name.size() <= kMaxOwnerBytes && name[0] != '.' &&
+      std::all_of(name.begin(), name.end(), [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+               c == '_' || c == '-';
+      });
+  if (plain) return std::string(name);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(name.data()), name.size(),
+         digest.data());
+  return absl::BytesToHexString(absl::string_view(
+      reinterpret_cast<const char*>(digest.data()), digest.size()));
+}
+
+std::string SessionKey(absl::string_view owner, absl::string_view id) {
+  if (owner.empty() || id.empty()) return std::string(id);
+  return absl::StrCat(Prefix(owner), id);
+}
+
+bool IdOfKey(absl::string_view owner, absl::string_view key,
+             absl::string_view* id) {
+  *id = key;
+  if (owner.empty()) return !absl::StrContains(key, kBetween);
+  return absl::ConsumePrefix(id, Prefix(owner));
+}
+
+absl::Status WithoutOwner(absl::string_view owner, absl::Status status) {
+  if (owner.empty() || status.ok()) return status;
+  absl::Status plain(status.code(), absl::StrReplaceAll(status.message(),
+                                                        {{Prefix(owner), ""}}));
+  status.ForEachPayload(
+      [&plain](absl::string_view type, const absl::Cord& payload) {
+        plain.SetPayload(type, payload);
+      });
+  return plain;
+}
+
+}  // namespace tlin
