@@ -2,6 +2,8 @@
 # Installs the distribution packages that are named on the command line as sets:
 #   deploy/packages.sh build          what the programs need to be built
 #   deploy/packages.sh build test     what the tests need besides
+#   deploy/packages.sh package        what a Debian package is made with
+#   deploy/packages.sh deployment     what tests of deploy/ run: containers, Prometheus, nginx
 #   deploy/packages.sh arm64          what tests/arm64.sh builds and runs arm64 programs with
 # Only what is missing is installed; says plainly what it cannot install and exits 1.
 # Debian 12 and Ubuntu 24.04 carry all of these under the same names.
@@ -13,7 +15,9 @@ build=(g++ cmake ninja-build ccache pkg-config
        nlohmann-json3-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev libboost-context-dev
       clang clang-tidy clang-format libclang-rt-dev
-      python3 python3-pip python3-grpcio python3-protobuf redis-server xz-utils curl git)
+      python3 python3-pip python3-grpcio python3-protobuf redis-server openssl xz-utils curl git)
+package=(file dpkg-dev)
+deployment=(buildah podman runc catatonit mmdebstrap prometheus nginx-light docker-compose systemd)
 arm64=(g++-aarch64-linux-gnu qemu-user-static)
 
 wanted=()
@@ -21,8 +25,10 @@ for set in "$@"; do
   case "$set" in
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
+    package) wanted+=("${package[@]}") ;;
+    deployment) wanted+=("${deployment[@]}") ;;
     arm64) wanted+=("${arm64[@]}") ;;
-    *) echo "packages.sh: no such set of packages: $set (want build, test or arm64)" >&2; exit 1 ;;
+    *) echo "packages.sh: no such set of packages: $set (want build, test, package, deployment or arm64)" >&2; exit 1 ;;
   esac
 done
 

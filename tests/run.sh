@@ -48,7 +48,7 @@ fuzz() {
   done
 }
 
-if ! deploy/packages.sh build test; then
+if ! deploy/packages.sh build test package; then
   echo "0 passed, 1 failed"
   exit 1
 fi
@@ -75,6 +75,7 @@ if ! $quick && [ "$failed" -eq 0 ]; then
     step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz
   step "arm64's kernels, under qemu" tests/arm64.sh --kernels
+  step "the container image and the Debian package" tests/container/run.sh
 fi
 
 summary

@@ -1,6 +1,12 @@
 # Sourced by run.sh and arm64.sh, in the root of the tree: steps that are counted, and the last line.
 
 jobs=$(nproc)
+# The distribution's, also where pip's comes first: it writes the same command lines as the
+# container's, whose compilations are then found in the cache.
+cmake=/usr/bin/cmake
+[ -x "$cmake" ] || cmake=cmake
+# Where compilations are cached: equal ones of another checkout count.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 passed=0
 failed=0
 failures=()
@@ -41,7 +47,7 @@ configure() {  # configure FOLDER CMAKE_ARGUMENT...
   local folder=$1
   shift
   mkdir -p "$folder" && : >"$folder/build.log" &&
-    quietly "$folder/build.log" cmake -S . -B "$folder" -G Ninja -DTLIN_TESTS=ON "$@"
+    quietly "$folder/build.log" "$cmake" -S . -B "$folder" -G Ninja -DTLIN_TESTS=ON "$@"
 }
 
 # What both say is kept in the folder's build.log.
@@ -49,7 +55,7 @@ build() {  # build FOLDER TARGET CMAKE_ARGUMENT...
   local folder=$1 target=$2
   shift 2
   configure "$folder" "$@" &&
-    quietly "$folder/build.log" cmake --build "$folder" --target "$target" -j "$jobs"
+    quietly "$folder/build.log" "$cmake" --build "$folder" --target "$target" -j "$jobs"
 }
 
 # Every ctest test counts by itself. ctest's report is kept beside the build.
