@@ -24,6 +24,17 @@ Connection PlainConnection(const std::string& address) {
   return connection;
 }
 
+// Proxies keep a session at one server by this header (deploy/README.md).
+constexpr char kSessionHeader[] = "tlin-session";
+
+template <typename Request>
+void SetSession(const Request& request, grpc::ClientContext* context) {
+  if constexpr (requires { request.session_id(); }) {
+    if (request.session_id().empty()) return;
+    context->AddMetadata(kSessionHeader, request.session_id());
+  }
+}
+
 // Calls `method` of `stub` and waits for its answer.
 template <typename Response, typename Stub, typename Request>
 absl::StatusOr<Response> Call(Stub* stub,
@@ -34,6 +45,7 @@ absl::StatusOr<Response> Call(Stub* stub,
                               const CallOptions& options) {
   grpc::ClientContext context;
   SetDeadline(options, &context);
+  SetSession(request, &context);
   Response response;
   const grpc::Status status = (stub->*method)(&context, request, &response);
   if (!status.ok()) return FromGrpcStatus(status);
@@ -56,6 +68,7 @@ class GenerateStream::Impl {
   Impl(v1::Generation::Stub* stub, const v1::GenerateRequest& request,
        const CallOptions& options) {
     SetDeadline(options, &context_);
+    SetSession(request, &context_);
     reader_ = stub->Generate(&context_, request);
   }
 
@@ -172,6 +185,7 @@ absl::Status Client::ExportSession(const v1::ExportSessionRequest& request,
                                    const CallOptions& options) {
   grpc::ClientContext context;
   SetDeadline(options, &context);
+  SetSession(request, &context);
   const auto reader = stubs_->sessions.ExportSession(&context, request);
   v1::SessionChunk chunk;
   while (reader->Read(&chunk)) snapshot->append(chunk.data());
@@ -184,11 +198,12 @@ absl::StatusOr<v1::Session> Client::ImportSession(const std::string& model,
                                                   const CallOptions& options) {
   grpc::ClientContext context;
   SetDeadline(options, &context);
-  v1::Session session;
-  const auto writer = stubs_->sessions.ImportSession(&context, &session);
   v1::SessionChunk chunk;
   chunk.set_model(model);
   chunk.set_session_id(session_id);
+  SetSession(chunk, &context);
+  v1::Session session;
+  const auto writer = stubs_->sessions.ImportSession(&context, &session);
   // The first one even where there are no bytes: it has the names.
   do {
     chunk.set_data(std::string(snapshot.substr(0, kChunkBytes)));

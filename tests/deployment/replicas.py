@@ -1,0 +1,109 @@
+"""Replicas that share their sessions, and a proxy in front of them: shared by the tests of Envoy and nginx."""
+import concurrent.futures
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+from shared_sessions_test import Redis
+from tlind_process import *
+from tlin.v1 import sessions_pb2, sessions_pb2_grpc
+
+DEPLOY = ROOT / "deploy"
+SESSIONS = [f"session-{i}" for i in range(12)]
+# What a proxy or a connection makes of a replica that is gone; nothing else is tried again.
+GONE = (Code.UNAVAILABLE, Code.INTERNAL, Code.CANCELLED, Code.UNKNOWN)
+
+
+class Replicas:
+    """Three daemons and their Redis."""
+
+    def __init__(self, test):
+        self.redis = Redis()
+        test.addCleanup(self.redis.stop)
+        self.daemons = []
+        for _ in range(3):
+            daemon = Tlind(MODELS / "tconst-demo", f"--session_redis=redis://127.0.0.1:{self.redis.port}",
+                           "--session_lease_seconds=2", "--log_requests=false")
+            test.addCleanup(daemon.__exit__, None, None, None)
+            self.daemons.append(daemon)
+
+    def served(self):
+        """Requests by replica."""
+        return [daemon.scrape().total("tlin_requests_total") for daemon in self.daemons]
+
+
+class Conversation:
+    """Turns of one session through a proxy, and what of them was acknowledged."""
+
+    def __init__(self, name, channel):
+        self.name = name
+        self.stub = generation_pb2_grpc.GenerationStub(channel)
+        self.header = [("tlin-session", name)]
+        self.tokens = 0      # of acknowledged turns
+        self.perhaps = {0}   # what turns without an answer may have added to them
+        self.failures = []   # codes of the turns that failed
+
+    def create(self, channel):
+        sessions_pb2_grpc.SessionsStub(channel).CreateSession(
+            sessions_pb2.CreateSessionRequest(session_id=self.name), metadata=self.header)
+
+    def turn(self, rng):
+        """One turn, repeated until it is answered. Nothing acknowledged may be missing then."""
+        ids = random_tokens(rng.randrange(1000), rng.randrange(1, 40), 1000)
+        made = rng.randrange(5, 40)
+        message = request(ids=ids, max_new_tokens=made, ignore_eos=True, session_id=self.name)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                events = list(self.stub.Generate(message, metadata=self.header, timeout=PATIENCE))
+                break
+            except grpc.RpcError as error:
+                # Who died holds the session until its lease is over.
+                leased = "in use at another server" in error.details()
+                assert error.code() in GONE or leased, error
+                assert time.monotonic() < end, error
+                self.failures.append(error.code())
+                # It may have been cut off before the answer or after: then it is in the session.
+                self.perhaps |= {more + len(ids) + made for more in self.perhaps}
+                time.sleep(0.05)
+        before = events[-1].finished.usage.prompt_tokens - len(ids)
+        assert before - self.tokens in self.perhaps, (
+            f"{self.name}: had {self.tokens} tokens, and now {before}: {self.perhaps}")
+        self.tokens, self.perhaps = before + len(ids) + made, {0}
+
+
+def homes(replicas, conversations):
+    """The replica that takes each session's turns; an assertion where one's go to several."""
+    found = []
+    for conversation in conversations:
+        before = replicas.served()
+        for _ in range(3):
+            conversation.turn(random.Random(1))
+        added = [now - then for now, then in zip(replicas.served(), before)]
+        assert sorted(added) == [0, 0, 3], (conversation.name, added)
+        found.append(added.index(3))
+    return found
+
+
+def converse(conversations, turns, while_talking=lambda: None):
+    """All at once, each `turns` turns; `while_talking` runs when about a third of them are taken."""
+    talked = threading.Semaphore(0)
+
+    def talk(conversation):
+        rng = random.Random(conversation.name)
+        for _ in range(turns):
+            conversation.turn(rng)
+            talked.release()
+    with concurrent.futures.ThreadPoolExecutor(len(conversations)) as pool:
+        futures = [pool.submit(talk, conversation) for conversation in conversations]
+        for _ in range(len(conversations) * turns // 3):
+            talked.acquire(timeout=PATIENCE)
+        while_talking()
+        for future in futures:
+            future.result()
