@@ -39,19 +39,36 @@ class Replicas:
 
 
 class Conversation:
-    """Turns of one session through a proxy, and what of them was acknowledged."""
+    """Turns of one session through a proxy. What the session is told to be durable with is acknowledged:
+    it may never be missing."""
 
     def __init__(self, name, channel):
         self.name = name
         self.stub = generation_pb2_grpc.GenerationStub(channel)
+        self.sessions = sessions_pb2_grpc.SessionsStub(channel)
         self.header = [("tlin-session", name)]
-        self.tokens = 0      # of acknowledged turns
-        self.perhaps = {0}   # what turns without an answer may have added to them
+        self.tokens = 0      # acknowledged
+        self.perhaps = {0}   # what the turns since may have added to them
         self.failures = []   # codes of the turns that failed
 
-    def create(self, channel):
-        sessions_pb2_grpc.SessionsStub(channel).CreateSession(
-            sessions_pb2.CreateSessionRequest(session_id=self.name), metadata=self.header)
+    def create(self):
+        self.sessions.CreateSession(sessions_pb2.CreateSessionRequest(session_id=self.name),
+                                    metadata=self.header)
+
+    def acknowledged(self, tokens):
+        """Whether the session is durable with that many; False where its replica died first."""
+        wanted = sessions_pb2.GetSessionRequest(session_id=self.name)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                session = self.sessions.GetSession(wanted, metadata=self.header, timeout=PATIENCE)
+            except grpc.RpcError:
+                return False
+            if session.tokens != tokens:
+                return False
+            if session.durable:
+                return True
+        raise AssertionError(f"{self.name} does not become durable")
 
     def turn(self, rng):
         """One turn, repeated until it is answered. Nothing acknowledged may be missing then."""
@@ -75,7 +92,11 @@ class Conversation:
         before = events[-1].finished.usage.prompt_tokens - len(ids)
         assert before - self.tokens in self.perhaps, (
             f"{self.name}: had {self.tokens} tokens, and now {before}: {self.perhaps}")
-        self.tokens, self.perhaps = before + len(ids) + made, {0}
+        after = before + len(ids) + made
+        if self.acknowledged(after):
+            self.tokens, self.perhaps = after, {0}
+        else:
+            self.perhaps |= {after - self.tokens}
 
 
 def homes(replicas, conversations):
@@ -89,6 +110,12 @@ def homes(replicas, conversations):
         assert sorted(added) == [0, 0, 3], (conversation.name, added)
         found.append(added.index(3))
     return found
+
+
+def take_the_busiest(replicas, homes):
+    """Out of the replicas, the one with the most sessions."""
+    assert len(set(homes)) > 1, "the hash sends all to one replica"
+    return replicas.daemons.pop(max(set(homes), key=homes.count))
 
 
 def converse(conversations, turns, while_talking=lambda: None):
