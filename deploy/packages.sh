@@ -15,7 +15,7 @@ build=(g++ cmake ninja-build ccache pkg-config
        nlohmann-json3-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev libboost-context-dev
       clang clang-tidy clang-format libclang-rt-dev
-      python3 python3-pip python3-grpcio python3-protobuf redis-server openssl xz-utils curl git)
+      python3 python3-pip python3-grpcio python3-protobuf python3-yaml redis-server openssl xz-utils curl git)
 package=(file dpkg-dev)
 deployment=(buildah podman runc catatonit mmdebstrap prometheus nginx-light docker-compose systemd)
 arm64=(g++-aarch64-linux-gnu qemu-user-static)

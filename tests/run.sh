@@ -48,7 +48,7 @@ fuzz() {
   done
 }
 
-if ! deploy/packages.sh build test package; then
+if ! deploy/packages.sh build test package deployment; then
   echo "0 passed, 1 failed"
   exit 1
 fi

@@ -12,7 +12,8 @@ all_gpus=false
 
 scratch=$(mktemp -d)
 engine_kind=none
-trap 'engine_stop || true; rm -rf "$scratch" build-image' EXIT
+redis_process=
+trap 'engine_stop || true; [ -z "$redis_process" ] || kill "$redis_process"; rm -rf "$scratch" build-image' EXIT
 
 fail() {
   echo "container: $1" >&2
@@ -152,8 +153,50 @@ cuda() {
   grep -q ' ./usr/bin/tlind$' "$scratch/log" || fail "tlind is not in the package"
 }
 
+# A port that nobody has now.
+free_port() {
+  /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# The Deployment of deploy/kubernetes, with its tokens, its password and its Redis.
+kubernetes() {
+  if [ "$engine_kind" != podman ] || ! command -v redis-server >/dev/null; then
+    echo "container: podman kube play: left out, there is no podman or no redis-server"
+    return
+  fi
+  local secrets=$scratch/secrets grpc metrics redis
+  grpc=$(free_port) metrics=$(free_port) redis=$(free_port)
+  mkdir -p "$secrets"/tlin-{tokens,metrics,redis}
+  echo "alice token" >"$secrets/tlin-tokens/tokens"
+  echo "prometheus secret" >"$secrets/tlin-metrics/passwords"
+  echo "redis://127.0.0.1:$redis" >"$secrets/tlin-redis/url"
+  echo token >"$secrets/token"
+  redis-server --port "$redis" --bind 127.0.0.1 --save '' --appendonly no >"$scratch/redis.log" &
+  redis_process=$!
+  tests/container/kube.py localhost/tlin "$grpc" "$metrics" "$secrets" >"$scratch/pod.yaml"
+  engine kube play --network host "$scratch/pod.yaml" >"$scratch/log" 2>&1 || fail "podman kube play"
+  local client=(--address="127.0.0.1:$grpc" --token_file="$secrets/token")
+  eventually build/bin/tlin health --address="127.0.0.1:$grpc"
+  build/bin/tlin sessions create s "${client[@]}" >/dev/null || fail "no session in the pod"
+  build/bin/tlin generate --session_id=s --max_new_tokens=5 "${client[@]}" "Once" >/dev/null ||
+    fail "no completion by the pod"
+  if build/bin/tlin generate --address="127.0.0.1:$grpc" "Once" >/dev/null 2>&1; then
+    fail "the pod answers who has no token"
+  fi
+  curl -s -u prometheus:secret "http://127.0.0.1:$metrics/metrics" | grep -q '^tlin_build_info{' ||
+    fail "no metrics of the pod"
+  engine kube down "$scratch/pod.yaml" >"$scratch/log" 2>&1 || fail "podman kube down"
+  # A number where a list of texts belongs: what is played is really read.
+  sed 's/^      - args:/      - args: 5\n        ignored:/' "$scratch/pod.yaml" >"$scratch/wrong.yaml"
+  if engine kube play --network host "$scratch/wrong.yaml" >/dev/null 2>&1; then
+    fail "podman takes a Deployment with wrong types"
+  fi
+  echo "the Deployment was played, and served"
+}
+
 cuda
 engine_start "$scratch/engine"
 image
 serving
+kubernetes
 package
