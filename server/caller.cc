@@ -13,10 +13,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "grpc/grpc_security_constants.h"
 #include "grpcpp/security/auth_context.h"
 
 namespace tlin {
 namespace {
+
+// The first that is there counts. Alternative names come last: a certificate
+// that is renewed may have others, and sessions stay their owner's.
+constexpr const char* kNamesOfCertificates[] = {
+    GRPC_PEER_SPIFFE_ID_PROPERTY_NAME, GRPC_X509_CN_PROPERTY_NAME,
+    GRPC_X509_SAN_PROPERTY_NAME};
 
 constexpr char kBetween = '~';
 constexpr size_t kMaxOwnerBytes = 64;
@@ -28,14 +35,17 @@ std::string Prefix(absl::string_view owner) {
 }  // namespace
 
 std::string CertifiedName(const grpc::ServerContextBase& context) {
-  std::string name;
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return name;
-  for (const grpc::string_ref& part : auth->GetPeerIdentity()) {
-    absl::StrAppend(&name, name.empty() ? "" : "/",
-                    absl::string_view(part.data(), part.size()));
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
+  for (const char* kind : kNamesOfCertificates) {
+    std::string name;
+    for (const grpc::string_ref& part : auth->FindPropertyValues(kind)) {
+      absl::StrAppend(&name, name.empty() ? "" : "/",
+                      absl::string_view(part.data(), part.size()));
+    }
+    if (!name.empty()) return name;
   }
-  return name;
+  return "";
 }
 
 absl::string_view HostOfPeer(absl::string_view peer) {

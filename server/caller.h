@@ -19,8 +19,8 @@ struct Caller {
   std::string owner;
 };
 
-// The name of a client certificate that was verified; empty where there is
-// none.
+// The name in a client's certificate that was verified: its SPIFFE id, else its
+// common name, else its alternative names. Empty where there is none.
 std::string CertifiedName(const grpc::ServerContextBase& context);
 
 // "ipv4:10.0.0.1:40000" and "ipv6:%5B::1%5D:40000" without the port, which is

@@ -90,6 +90,11 @@ class SecurityTest(SecurityCase):
         self.refused(Code.UNAVAILABLE, lambda: self.serves(
             self.secure_channel(daemon, client=self.stranger.sign("alice"))))
         self.check_sessions(alice, bob, [], [])
+        # A renewed certificate is the same person's.
+        again = self.secure_channel(daemon, client=self.authority.sign("alice", serial=9))
+        listed = sessions_pb2_grpc.SessionsStub(again).ListSessions(sessions_pb2.ListSessionsRequest())
+        self.assertEqual({session.session_id for session in listed.sessions}, {"s", "t"})
+        self.assertIn("alice", {line.get("client") for line in daemon.log_lines()})
 
     def test_tokens_and_whose_session_it_is(self):
         tokens = self.write("tokens", "alice first-token\nbob second-token\n")
