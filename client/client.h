@@ -8,8 +8,9 @@
 //   while (stream->Next(&event)) std::cout << event.chunk().text();
 //   absl::Status status = stream->Finish();
 //
-// Errors are absl::Status with the server's code and message; RetryDelay()
-// (rpc_status.h) reads when a refused call may be tried again.
+// A Connection (channel.h) in place of the address encrypts, and proves who
+// calls. Errors are absl::Status with the server's code and message;
+// RetryDelay() (rpc_status.h) reads when a refused call may be tried again.
 #ifndef TLIN_CLIENT_CLIENT_H_
 #define TLIN_CLIENT_CLIENT_H_
 

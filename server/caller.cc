@@ -2,12 +2,10 @@
 
 #include <openssl/sha.h>
 
-#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "grpc/grpc_security_constants.h"
 #include "grpcpp/security/auth_context.h"
+#include "server/plain_name.h"
 
 namespace tlin {
 namespace {
@@ -56,13 +55,7 @@ absl::string_view HostOfPeer(absl::string_view peer) {
 }
 
 std::string OwnerOf(absl::string_view name) {
-  const bool plain =
-      !name.empty() && name.size() <= kMaxOwnerBytes && name[0] != '.' &&
-      std::all_of(name.begin(), name.end(), [](char c) {
-        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
-               c == '_' || c == '-';
-      });
-  if (plain) return std::string(name);
+  if (IsPlainName(name, kMaxOwnerBytes)) return std::string(name);
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
   SHA256(reinterpret_cast<const unsigned char*>(name.data()), name.size(),
          digest.data());

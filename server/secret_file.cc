@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/status_macros.h"
+#include "server/plain_name.h"
 #include "server/read_small_file.h"
 
 namespace tlin {
@@ -31,14 +32,6 @@ bool Equal(const SecretDigest& a, const SecretDigest& b) {
   return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-bool IsName(absl::string_view text) {
-  return !text.empty() && text.size() <= kMaxNameBytes && text[0] != '.' &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                  c == '.' || c == '_' || c == '-';
-         });
-}
-
 bool IsSecret(absl::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return absl::ascii_isgraph(static_cast<unsigned char>(c));
@@ -56,7 +49,8 @@ absl::StatusOr<std::vector<NamedSecret>> ParseSecrets(absl::string_view text) {
     if (line.empty() || line[0] == '#') continue;
     const std::vector<absl::string_view> words =
         absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-    if (words.size() != 2 || !IsName(words[0]) || !IsSecret(words[1])) {
+    if (words.size() != 2 || !IsPlainName(words[0], kMaxNameBytes) ||
+        !IsSecret(words[1])) {
       return absl::InvalidArgumentError(absl::StrCat(
           "line ", number,
           ": want NAME SECRET: a name of 1 to 64 of A-Z a-z 0-9 . _ -, no dot "

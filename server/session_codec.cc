@@ -1,14 +1,13 @@
 #include "server/session_codec.h"
 
-#include <algorithm>
 #include <cstdint>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "engine/base/status_macros.h"
 #include "server/caller.h"
+#include "server/plain_name.h"
 
 namespace tlin {
 namespace {
@@ -36,13 +35,7 @@ void EncodeTime(absl::Time time, google::protobuf::Timestamp* wire) {
 }  // namespace
 
 absl::Status CheckSessionId(absl::string_view field, const std::string& id) {
-  const bool legal =
-      !id.empty() && id.size() <= kMaxIdBytes && id[0] != '.' &&
-      std::all_of(id.begin(), id.end(), [](char c) {
-        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
-               c == '_' || c == '-';
-      });
-  if (legal) return absl::OkStatus();
+  if (IsPlainName(id, kMaxIdBytes)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       field, ": '", absl::CHexEscape(id.substr(0, kMaxIdBytes)),
       "': want 1 to ", kMaxIdBytes, " of A-Z a-z 0-9 . _ -, no dot first"));

@@ -42,7 +42,13 @@ CONF
     }
     mv "$tar.new.tar" "$tar"
   fi
-  engine import --quiet "$tar" "$base" >/dev/null
+  # Not every machine lets a container be made in it, and that is no fault of the image's.
+  { engine import --quiet "$tar" "$base" &&
+    engine run --rm --network host --cap-drop ALL --memory 256m "$base" true; } \
+    >"$engine_scratch/podman.log" 2>&1 || {
+    tail -3 "$engine_scratch/podman.log" >&2
+    cannot "podman cannot run a container on this machine"
+  }
 }
 
 engine() {
