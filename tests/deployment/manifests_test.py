@@ -154,6 +154,16 @@ class KubernetesTest(unittest.TestCase):
         self.assertGreaterEqual(spec["terminationGracePeriodSeconds"], drain + pause + 25)
 
 
+class VersionTest(unittest.TestCase):
+    def test_it_is_the_same_everywhere(self):
+        version = re.search(r"project\(tlin VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+        labels = re.findall(r'image\.version="([^"]*)"', (ROOT / "Dockerfile").read_text())
+        self.assertEqual(labels, [version, version])
+        for overlay, tag in (("cpu", version), ("gpu", f"{version}-cuda")):
+            text = (DEPLOY / "kubernetes" / "overlays" / overlay / "kustomization.yaml").read_text()
+            self.assertIn(f"newTag: {tag}}}", text)
+
+
 class ServiceTest(unittest.TestCase):
     @needs("systemd-analyze")
     def test_it_is_valid_and_hardened(self):
