@@ -108,12 +108,10 @@ class Traffic:
             for ids, fields in ((random_tokens(self.turns, 30, 1000), {"session_id": name}),
                                 (random_tokens(7, 600, 1000), {}),
                                 ([1] * 10, {"max_new_tokens": -1})):
-                try:
-                    list(stub.Generate(request(ids=ids, ignore_eos=True, **fields)))
-                except grpc.RpcError as error:
-                    assert error.code() == Code.INVALID_ARGUMENT, error
+                code, why, _ = status_of(stub.Generate, request(ids=ids, ignore_eos=True, **fields))
+                # The queue may be full of the load's.
+                assert code in (Code.OK, Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED), why
             stream = stub.Generate(request(ids=[1, 2], max_new_tokens=100_000, ignore_eos=True))
-            next(stream)
             stream.cancel()
             daemon.channels.pop().close()
 
