@@ -11,6 +11,9 @@ namespace {
 
 constexpr int32_t kRows = 64;
 constexpr int32_t kCuts[] = {1, 2, 3, 5, 7, 12, 13, 16, 33};
+// An emulated GPU takes a second for what takes others a millisecond: alone,
+// less and more than a tile of queries.
+constexpr int32_t kCutsOfEmulated[] = {1, 7, 33};
 constexpr TestShape kShapes[] = {{24, 2, 40, 33},
                                  {72, 2, 100, 97},
                                  {160, 2, 40, 33},
@@ -24,7 +27,9 @@ class RowIndependenceTest : public BackendTest {
   void ExpectSameInCuts(
       const std::function<Matrix(int32_t first, int32_t rows)>& run) {
     const std::vector<uint32_t> all = Bits(run(0, kRows));
-    for (const int32_t cut : kCuts) {
+    for (const int32_t cut : GetParam().emulated
+                                 ? absl::MakeConstSpan(kCutsOfEmulated)
+                                 : absl::MakeConstSpan(kCuts)) {
       std::vector<uint32_t> joined;
       for (int32_t first = 0; first < kRows; first += cut) {
         const std::vector<uint32_t> part =
@@ -140,6 +145,7 @@ TEST_P(RowIndependenceTest, Attention) {
     // The window fills up: a row sees the same keys in the middle of a long
     // part as when it is decoded alone, with fewer rows in the block.
     for (const int32_t offset : {0, 200, 226}) {
+      if (GetParam().emulated && offset == 200) continue;
       ExpectSameInCuts([&](int32_t first, int32_t rows) {
         KvBlock filled = window.block;
         filled.rows = offset + first + rows;

@@ -51,6 +51,7 @@ class ModelLoop {
     TLIN_CHECK(inbox_.Submit(std::move(request), std::move(sink)).ok());
   }
 
+  void Cancel(absl::string_view request_id) { inbox_.Cancel(request_id); }
   void Step() {
     inbox_.Take(/*busy=*/true, &mail_);
     loop_.Step(&mail_);
