@@ -58,7 +58,7 @@ image() {
   build_image localhost/tlin >"$scratch/log" 2>&1 || fail "the image cannot be built"
   local bytes
   bytes=$(engine image inspect --format '{{.Size}}' localhost/tlin)
-  echo "the image: $((bytes / 1000000)) MB"
+  echo "the image: $(((bytes + 500000) / 1000000)) MB"
   [ "$bytes" -lt 100000000 ] || fail "the image has become large"
   [ "$(engine image inspect --format '{{.Config.User}}' localhost/tlin)" = 65532:65532 ] ||
     fail "it runs as root"
