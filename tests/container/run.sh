@@ -35,7 +35,8 @@ eventually() {
 start() {
   engine run --detach --name tlin --network host --no-healthcheck --read-only --cap-drop ALL \
     --security-opt no-new-privileges --memory 256m --volume "$scratch/sessions:/sessions" \
-    localhost/tlin --model=/usr/share/tlin/models/tconst-demo --session_dir=/sessions \
+    --volume "$PWD/deploy/models/tconst-demo:/models/mine:ro" \
+    localhost/tlin --model=/models/mine --session_dir=/sessions \
     --listen=127.0.0.1:0 --metrics_listen=127.0.0.1:0 --port_file=/sessions/ports >/dev/null
   eventually test -s "$scratch/sessions/ports"
   address=$(sed -n 1p "$scratch/sessions/ports")
