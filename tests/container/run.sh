@@ -18,6 +18,11 @@ trap 'engine_stop || true; [ -z "$redis_process" ] || kill "$redis_process"; rm 
 fail() {
   echo "container: $1" >&2
   [ ! -f "$scratch/log" ] || tail -20 "$scratch/log" >&2
+  local container
+  for container in $([ "$engine_kind" = none ] || engine ps --all --quiet); do
+    echo "container $container:" >&2
+    engine logs "$container" 2>&1 | tail -5 >&2
+  done
   exit 1
 }
 
@@ -154,9 +159,14 @@ cuda() {
   grep -q ' ./usr/bin/tlind$' "$scratch/log" || fail "tlind is not in the package"
 }
 
-# A port that nobody has now.
-free_port() {
-  /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# Three ports that nobody has now.
+free_ports() {
+  /usr/bin/python3 -c '
+import socket
+sockets = [socket.socket() for _ in range(3)]
+for each in sockets:
+    each.bind(("127.0.0.1", 0))
+print(*(each.getsockname()[1] for each in sockets))'
 }
 
 # The Deployment of deploy/kubernetes, with its tokens, its password and its Redis.
@@ -166,7 +176,7 @@ kubernetes() {
     return
   fi
   local secrets=$scratch/secrets grpc metrics redis
-  grpc=$(free_port) metrics=$(free_port) redis=$(free_port)
+  read -r grpc metrics redis < <(free_ports)
   mkdir -p "$secrets"/tlin-{tokens,metrics,redis}
   echo "alice token" >"$secrets/tlin-tokens/tokens"
   echo "prometheus secret" >"$secrets/tlin-metrics/passwords"
@@ -174,10 +184,12 @@ kubernetes() {
   echo token >"$secrets/token"
   redis-server --port "$redis" --bind 127.0.0.1 --save '' --appendonly no >"$scratch/redis.log" &
   redis_process=$!
+  eventually redis-cli -p "$redis" ping
   tests/container/kube.py localhost/tlin "$grpc" "$metrics" "$secrets" >"$scratch/pod.yaml"
   engine kube play --network host "$scratch/pod.yaml" >"$scratch/log" 2>&1 || fail "podman kube play"
   local client=(--address="127.0.0.1:$grpc" --token_file="$secrets/token")
-  eventually build/bin/tlin health --address="127.0.0.1:$grpc"
+  # Alive is sooner than ready: it may still be loading.
+  eventually build/bin/tlin model "${client[@]}"
   build/bin/tlin sessions create s "${client[@]}" >/dev/null || fail "no session in the pod"
   build/bin/tlin generate --session_id=s --max_new_tokens=5 "${client[@]}" "Once" >/dev/null ||
     fail "no completion by the pod"
