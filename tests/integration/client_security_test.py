@@ -17,7 +17,8 @@ class ClientSecurityTest(SecurityCase):
         daemon = self.encrypted(f"--tls_client_ca={self.authority.certificate}",
                                 f"--token_file={tokens}")
         certificate, key = self.authority.sign("alice")
-        reach = [f"--address=localhost:{daemon.port}", f"--tls_ca={self.authority.certificate}",
+        # By its number: gRPC's resolver of names leaks ten bytes, which a sanitizer minds.
+        reach = [f"--address=127.0.0.1:{daemon.port}", f"--tls_ca={self.authority.certificate}",
                  f"--tls_cert={certificate}", f"--tls_key={key}"]
         proof = [*reach, f"--token_file={token}"]
         for program, *arguments in (
@@ -34,10 +35,9 @@ class ClientSecurityTest(SecurityCase):
         self.assertEqual(self.client("tlin", "health", *reach).returncode, 0)
         self.assertNotEqual(
             self.client("tlin", "health", "--deadline=5s", *reach[:2]).returncode, 0)
-        named = [f"--address=127.0.0.1:{daemon.port}", *proof[1:]]
         self.assertEqual(
-            self.client("tlin", "model", *named, "--tls_server_name=tlind").returncode, 0)
-        self.assertNotEqual(self.client("tlin", "model", "--deadline=5s", *named,
+            self.client("tlin", "model", *proof, "--tls_server_name=tlind").returncode, 0)
+        self.assertNotEqual(self.client("tlin", "model", "--deadline=5s", *proof,
                                         "--tls_server_name=elsewhere").returncode, 0)
 
     def test_the_python_example_does_as_well(self):
