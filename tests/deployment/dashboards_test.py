@@ -27,9 +27,7 @@ class RulesTest(unittest.TestCase):
 
     def test_alerts_fire_when_they_should_and_not_just_short_of_it(self):
         tests = scratch_path("") / "alerts.json"
-        tests.write_text(json.dumps({
-            "rule_files": [str(DEPLOY / "prometheus" / name) for name in ("rules.yml", "alerts.yml")],
-            "evaluation_interval": "1m", "tests": list(make_alert_tests.tests())}))
+        tests.write_text(make_alert_tests.document(DEPLOY / "prometheus"))
         self.promtool("test", "rules", tests)
 
     def alerts(self):

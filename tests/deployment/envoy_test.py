@@ -92,22 +92,11 @@ class EnvoyTest(unittest.TestCase):
         self.addCleanup(channel.close)
         return channel
 
-    def conversations(self):
-        made = [Conversation(name, self.channel()) for name in SESSIONS]
-        for conversation in made:
-            conversation.create()
-        return made
-
     def test_sessions_stay_where_they_are_and_go_on_where_a_replica_dies(self):
-        conversations = self.conversations()
-        victim = take_the_busiest(self.replicas, homes(self.replicas, conversations))
-        converse(conversations, turns=10, while_talking=victim.process.kill)
-        self.assertLess(sum(bool(each.failures) for each in conversations), len(SESSIONS))
-        for conversation in conversations:
-            conversation.turn(random.Random(0))
+        check_a_dying_replica(self, self.replicas, begin(self.channel))
 
     def test_a_replica_that_drains_fails_nobody(self):
-        conversations = self.conversations()
+        conversations = begin(self.channel)
         leaver = self.replicas.daemons.pop()
         converse(conversations, turns=10, while_talking=leaver.terminate)
         self.assertEqual(leaver.exit_code(), 0)

@@ -112,10 +112,14 @@ def tests():
         yield test(alert, spared, minute, [])
 
 
+def document(rules):
+    """What promtool reads; `rules` is the folder of the rules."""
+    return json.dumps({"rule_files": [str(rules / "rules.yml"), str(rules / "alerts.yml")],
+                       "evaluation_interval": "1m", "tests": list(tests())}, indent=1)
+
+
 def main():
-    rules = pathlib.Path(sys.argv[1]).resolve()
-    print(json.dumps({"rule_files": [str(rules / "rules.yml"), str(rules / "alerts.yml")],
-                      "evaluation_interval": "1m", "tests": list(tests())}, indent=1))
+    print(document(pathlib.Path(sys.argv[1]).resolve()))
 
 
 if __name__ == "__main__":

@@ -34,17 +34,7 @@ class NginxTest(unittest.TestCase):
         return channel
 
     def test_sessions_stay_where_they_are_and_go_on_where_a_replica_dies(self):
-        conversations = [Conversation(name, self.channel()) for name in SESSIONS]
-        for conversation in conversations:
-            conversation.create()
-        victim = take_the_busiest(self.replicas, homes(self.replicas, conversations))
-        converse(conversations, turns=10, while_talking=victim.process.kill)
-        # Where a turn was cut off, it was of the replica that died: a third of the sessions or so.
-        self.assertLess(sum(bool(each.failures) for each in conversations), len(SESSIONS))
-        for conversation in conversations:
-            conversation.turn(random.Random(0))
-        for daemon in self.replicas.daemons:
-            self.assertEqual(daemon.scrape()["tlin_preemptions_total"], 0)
+        check_a_dying_replica(self, self.replicas, begin(self.channel))
 
 
 if __name__ == "__main__":

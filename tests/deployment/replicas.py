@@ -112,6 +112,26 @@ def homes(replicas, conversations):
     return found
 
 
+def begin(channel):
+    """The sessions' conversations, each on a connection of its own that channel() makes."""
+    conversations = [Conversation(name, channel()) for name in SESSIONS]
+    for conversation in conversations:
+        conversation.create()
+    return conversations
+
+
+def check_a_dying_replica(test, replicas, conversations):
+    """Sessions stay at their replica; one is killed, and its sessions go on elsewhere."""
+    victim = take_the_busiest(replicas, homes(replicas, conversations))
+    converse(conversations, turns=10, while_talking=victim.process.kill)
+    # Where a turn was cut off, it was of the replica that died.
+    test.assertLess(sum(bool(each.failures) for each in conversations), len(SESSIONS))
+    for conversation in conversations:
+        conversation.turn(random.Random(0))
+    for daemon in replicas.daemons:
+        test.assertEqual(daemon.scrape()["tlin_preemptions_total"], 0)
+
+
 def take_the_busiest(replicas, homes):
     """Out of the replicas, the one with the most sessions."""
     assert len(set(homes)) > 1, "the hash sends all to one replica"
