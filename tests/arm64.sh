@@ -27,7 +27,8 @@ root=$PWD/$folder/root
 # What the programs and tests are linked with; protobuf-compiler-grpc because gRPC's CMake
 # files look for the plugin, though the one that runs is this machine's.
 libraries=(libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libabsl-dev prometheus-cpp-dev
-           libhwy-dev libxxhash-dev libhiredis-dev nlohmann-json3-dev libgtest-dev libgmock-dev)
+           libhwy-dev libxxhash-dev libcpp-httplib-dev libhiredis-dev nlohmann-json3-dev
+           libgtest-dev libgmock-dev)
 
 # apt with lists, cache and status of its own, as if on an arm64 machine with nothing installed.
 apt_arm64() {
