@@ -70,6 +70,7 @@ if ! $quick && [ "$failed" -eq 0 ]; then
   step "tests with address and undefined-behaviour sanitizers" run_ctest build-asan -LE heavy
   # tests/sanitizers/ tells the sanitizer what libabsl and libgrpc do.
   step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread \
+    -DCMAKE_CXX_COMPILER=clang++ \
     "-DTLIN_CUDA_ROOT=$cuda"
   TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt" \
     step "tests with thread sanitizer" run_ctest build-tsan -LE heavy

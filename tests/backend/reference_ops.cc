@@ -8,10 +8,9 @@ namespace tlin {
 
 Matrix RandomMatrix(int64_t rows, int64_t cols, double limit,
                     std::mt19937& random) {
-  std::uniform_real_distribution<double> uniform(-limit, limit);
   Matrix matrix(rows, cols);
   for (double& value : matrix.values) {
-    value = static_cast<float>(uniform(random));
+    value = static_cast<float>(limit * (std::ldexp(random(), -31) - 1));
   }
   return matrix;
 }

@@ -334,7 +334,8 @@ TEST_F(GenerateCallTest, AReaderWhoStallsGetsFewLongChunksAndDelaysNobody) {
   EXPECT_TRUE(finished);
   EXPECT_EQ(tokens, kTokens);
   EXPECT_EQ(bytes, text.size() * kTokens);
-  EXPECT_LT(messages, kTokens / 10);
+  // Token by token until the transport is full, then in long chunks.
+  EXPECT_LT(messages, kTokens / 4);
   EXPECT_TRUE(slow.Finish().ok());
 }
 
