@@ -12,7 +12,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kChatAbout[] =
     "A conversation, line by line. Ctrl-C interrupts an answer, Ctrl-D ends. "
     "The model sees\nthe conversation so far as text, each turn after its "
     "speaker's name.\n";
@@ -109,7 +109,7 @@ class Chat {
 
 int RunChat(const Args& args, Io& io) {
   ChatFlags chat_flags;
-  FlagSet flags("tlin chat [flags]", kAbout);
+  FlagSet flags("tlin chat [flags]", kChatAbout);
   chat_flags.AddTo(&flags);
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
 

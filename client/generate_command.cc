@@ -9,7 +9,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kGenerateAbout[] =
     "Continues TEXT (all of stdin where it is - or missing, taken as it is) "
     "and "
     "streams\nthe continuation to stdout.\n";
@@ -31,7 +31,7 @@ int RunGenerate(const Args& args, Io& io) {
   ServerFlags server;
   RequestFlags fields;
   bool verbose = false;
-  FlagSet flags("tlin generate [TEXT | -] [flags]", kAbout);
+  FlagSet flags("tlin generate [TEXT | -] [flags]", kGenerateAbout);
   server.AddTo(&flags);
   flags.Add("verbose", &verbose, "End with a line of figures on stderr.");
   fields.AddTo(&flags);

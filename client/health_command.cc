@@ -9,7 +9,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kHealthAbout[] =
     "Asks grpc.health.v1. Exit code 0 where the server serves, 3 where it does "
     "not (yet, or\nany more) or cannot be reached.\n";
 
@@ -31,7 +31,7 @@ int RunHealth(const Args& args, Io& io) {
   ServerFlags server;
   server.deadline = absl::Seconds(5);
   std::string service;
-  FlagSet flags("tlin health [flags]", kAbout);
+  FlagSet flags("tlin health [flags]", kHealthAbout);
   server.AddTo(&flags);
   flags.Add("service", &service,
             "Such as tlin.v1.Generation; empty: the server as a whole.");

@@ -15,7 +15,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kLoadAbout[] =
     "Sends requests to tlind and measures. Open loop with --rate, closed loop "
     "with\n--concurrency; ends by itself after --requests or --duration. "
     "Latencies count from when a\nrequest was due, in an open loop its drawn "
@@ -44,7 +44,7 @@ int WriteFigures(const LoadOptions& options, const LoadResult& result, Io& io) {
 }  // namespace
 
 int RunLoadCommand(const Args& args, Io& io) {
-  FlagSet flags("tlin-load (--requests=N | --duration=T) [flags]", kAbout);
+  FlagSet flags("tlin-load (--requests=N | --duration=T) [flags]", kLoadAbout);
   LoadFlags load_flags(&flags);
   if (const auto exit = ParseOnlyFlags(args, &flags, io)) return *exit;
   LoadOptions options;

@@ -8,7 +8,8 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] = "Shape, device and limits of the served model.\n";
+constexpr char kModelAbout[] =
+    "Shape, device and limits of the served model.\n";
 
 // Fields in the order of the proto; those that the architecture does not have
 // are left out.
@@ -42,7 +43,7 @@ nlohmann::ordered_json ModelJson(const v1::Model& model) {
 int RunModel(const Args& args, Io& io) {
   ServerFlags server;
   v1::GetModelRequest request;
-  FlagSet flags("tlin model [flags]", kAbout);
+  FlagSet flags("tlin model [flags]", kModelAbout);
   server.AddTo(&flags);
   flags.Add("model", request.mutable_model(),
             "Name of the model; empty: the server's default.");

@@ -19,7 +19,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kPlanAbout[] =
     "Memory and work of the model in --model=DIR (its config.json is enough), "
     "by closed forms:\nbytes of a session and sessions in a GiB at each "
     "context "
@@ -139,7 +139,7 @@ int RunPlan(const Args& args, Io& io) {
   ConnectionFlags server;
   std::string device_name;
   std::vector<int32_t> batches;
-  FlagSet flags("tlin plan --model=DIR [flags]", kAbout);
+  FlagSet flags("tlin plan --model=DIR [flags]", kPlanAbout);
   flags.Add("model", &model, "The model's directory.");
   flags.Add("dtype", &dtype_name, "Of weights and caches: f32, bf16 or f16.");
   flags.Add("derived_history", &derived_history,

@@ -73,24 +73,26 @@ class Estimate {
   const DType dtype_;
 };
 
-nlohmann::ordered_json Json(const Estimate& estimate, const Traffic& traffic) {
+nlohmann::ordered_json EstimateJson(const Estimate& estimate,
+                                    const Traffic& traffic) {
   return {{"bytes", traffic.bytes},
           {"flop", traffic.flops},
           {"seconds", estimate.Seconds(traffic)}};
 }
 
-nlohmann::ordered_json Json(const Estimate& estimate,
-                            const PlanRequest& request) {
+nlohmann::ordered_json EstimateJson(const Estimate& estimate,
+                                    const PlanRequest& request) {
   nlohmann::ordered_json decode = nlohmann::ordered_json::array();
   nlohmann::ordered_json contexts = nlohmann::ordered_json::array();
   for (const int32_t context : request.contexts) {
-    contexts.push_back({{"context_tokens", context},
-                        {"sessions", estimate.Sessions(context)},
-                        {"sync", Json(estimate, estimate.Sync(context))},
-                        {"prompt", Json(estimate, estimate.Prompt(context))}});
+    contexts.push_back(
+        {{"context_tokens", context},
+         {"sessions", estimate.Sessions(context)},
+         {"sync", EstimateJson(estimate, estimate.Sync(context))},
+         {"prompt", EstimateJson(estimate, estimate.Prompt(context))}});
     for (const int32_t batch : request.batches) {
       nlohmann::ordered_json step =
-          Json(estimate, estimate.Decode(batch, context));
+          EstimateJson(estimate, estimate.Decode(batch, context));
       step["batch"] = batch;
       step["context_tokens"] = context;
       step["seconds_with_syncs"] =
@@ -127,11 +129,12 @@ nlohmann::ordered_json DevicePlanJson(const PlanDevice& device,
                               ? device.f32_flops_per_second
                               : device.bf16_flops_per_second},
       {"memory_bytes", device.memory_bytes},
-      {"model", Json(Estimate(device, request.config, request.dtype), request)},
+      {"model",
+       EstimateJson(Estimate(device, request.config, request.dtype), request)},
   };
-  json["paged_transformer"] =
-      Json(Estimate(device, PagedTransformer(request.config), request.dtype),
-           request);
+  json["paged_transformer"] = EstimateJson(
+      Estimate(device, PagedTransformer(request.config), request.dtype),
+      request);
   return json;
 }
 

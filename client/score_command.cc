@@ -12,7 +12,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kScoreAbout[] =
     "Log-probability (natural) and rank of each token after the first, given "
     "those before it;\nthen their sum and the perplexity.\n";
 
@@ -66,7 +66,7 @@ int RunScore(const Args& args, Io& io) {
   ServerFlags server;
   std::string model;
   std::vector<int32_t> token_ids;
-  FlagSet flags("tlin score [TEXT | -] [flags]", kAbout);
+  FlagSet flags("tlin score [TEXT | -] [flags]", kScoreAbout);
   server.AddTo(&flags);
   flags.Add("model", &model, "Name of the model; empty: the server's default.");
   flags.Add("token_ids", &token_ids, "Score these tokens, no text: 1,2,3.");

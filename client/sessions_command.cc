@@ -16,7 +16,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kSessionsAbout[] =
     "Sessions on the server: token sequences that go on with --session_id.\n\n"
     "  list             all of them, the least recently used first\n"
     "  show ID          one\n"
@@ -208,7 +208,7 @@ int RunSessions(const Args& args, Io& io) {
   FlagSet flags(
       "tlin sessions list|show|create|fork|delete|export|import [ID] "
       "[flags]",
-      kAbout);
+      kSessionsAbout);
   server.AddTo(&flags);
   flags.Add("model", &model, "Name of the model; empty: the server's default.");
   Args rest;

@@ -13,7 +13,7 @@
 namespace tlin::client {
 namespace {
 
-constexpr char kAbout[] =
+constexpr char kTokenizeAbout[] =
     "Prints the tokens of TEXT; with --decode the text of token numbers, which "
     "are\narguments or come from stdin.\n";
 
@@ -77,7 +77,7 @@ int Decode(const TokenizeFlags& flags, const Args& rest, Io& io) {
 
 int RunTokenize(const Args& args, Io& io) {
   TokenizeFlags values;
-  FlagSet flags("tlin tokenize [TEXT | -] [flags]", kAbout);
+  FlagSet flags("tlin tokenize [TEXT | -] [flags]", kTokenizeAbout);
   values.AddTo(&flags);
   flags.Add("model", &values.model,
             "Name of the model; empty: the server's default.");

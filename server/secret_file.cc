@@ -17,7 +17,7 @@
 namespace tlin {
 namespace {
 
-constexpr int64_t kMaxFileBytes = 1 << 20;
+constexpr int64_t kMaxSecretBytes = 1 << 20;
 constexpr size_t kMaxNameBytes = 64;
 constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
 
@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<SecretFile>> SecretFile::Open(
 
 absl::Status SecretFile::Read() {
   TLIN_ASSIGN_OR_RETURN(const std::string text,
-                        ReadSmallFile(path_, kMaxFileBytes));
+                        ReadSmallFile(path_, kMaxSecretBytes));
   absl::StatusOr<std::vector<NamedSecret>> secrets = ParseSecrets(text);
   if (!secrets.ok()) {
     return absl::Status(secrets.status().code(),

@@ -15,17 +15,17 @@
 namespace tlin {
 namespace {
 
-constexpr int64_t kMaxFileBytes = 1 << 20;
+constexpr int64_t kMaxPemBytes = 1 << 20;
 constexpr unsigned kRefreshSeconds = 1;
 
-struct Free {
+struct FreeWithOpenSsl {
   void operator()(BIO* bio) const { BIO_free(bio); }
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
-using Bio = std::unique_ptr<BIO, Free>;
-using Certificate = std::unique_ptr<X509, Free>;
-using Key = std::unique_ptr<EVP_PKEY, Free>;
+using Bio = std::unique_ptr<BIO, FreeWithOpenSsl>;
+using Certificate = std::unique_ptr<X509, FreeWithOpenSsl>;
+using Key = std::unique_ptr<EVP_PKEY, FreeWithOpenSsl>;
 
 absl::Status About(absl::string_view flag, const std::string& path,
                    absl::string_view what) {
@@ -35,7 +35,7 @@ absl::Status About(absl::string_view flag, const std::string& path,
 
 // The file in a BIO of OpenSSL's.
 absl::StatusOr<Bio> OpenPem(absl::string_view flag, const std::string& path) {
-  absl::StatusOr<std::string> text = ReadSmallFile(path, kMaxFileBytes);
+  absl::StatusOr<std::string> text = ReadSmallFile(path, kMaxPemBytes);
   if (!text.ok()) {
     return absl::Status(
         text.status().code(),

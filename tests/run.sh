@@ -20,15 +20,6 @@ format_check() {
   git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run -Werror
 }
 
-tidy_check() {  # clang-tidy counts the warnings in others' headers on stderr
-  git ls-files 'engine/*.cc' 'server/*.cc' 'client/*.cc' |
-    { [ -n "$cuda" ] && cat || grep -v ^engine/backend/cuda/; } |
-    xargs -P "$jobs" -n 2 clang-tidy -p build --quiet 2>build/clang-tidy.log || {
-      grep -v ' warnings\? generated' build/clang-tidy.log >&2
-      return 1
-    }
-}
-
 # Each on the committed seeds and what it makes of them, for a few seconds.
 fuzz() {
   build build-fuzz tlin_fuzzers -DTLIN_FUZZ=ON -DTLIN_SANITIZE=address \
@@ -64,14 +55,13 @@ step "build" build build all -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DTLIN_CUDA_ROOT
 [ "$failed" -eq 0 ] && step "tests" run_ctest build
 step "format" format_check
 if ! $quick && [ "$failed" -eq 0 ]; then
-  step "clang-tidy" tidy_check
+  step "clang-tidy" python3 tests/checks/tidy.py build
   step "build with address and undefined-behaviour sanitizers" build build-asan all \
     -DTLIN_SANITIZE=address -DCMAKE_CXX_COMPILER=clang++ "-DTLIN_CUDA_ROOT=$cuda"
   step "tests with address and undefined-behaviour sanitizers" run_ctest build-asan -LE heavy
   # tests/sanitizers/ tells the sanitizer what libabsl and libgrpc do.
-  step "build with thread sanitizer" build build-tsan all -DTLIN_SANITIZE=thread \
-    -DCMAKE_CXX_COMPILER=clang++ \
-    "-DTLIN_CUDA_ROOT=$cuda"
+  step "build with thread sanitizer" build build-tsan all \
+    -DTLIN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++ "-DTLIN_CUDA_ROOT=$cuda"
   TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt" \
     step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz

@@ -11,8 +11,8 @@ namespace tlin {
 namespace {
 
 // Queries of a task: they read a chunk of keys from the core's own caches.
-constexpr int32_t kMaxBlockRows = 64;
-constexpr int32_t kMinBlockRows = 2 * kMaxQueryTile;
+constexpr int32_t kMaxQueryRows = 64;
+constexpr int32_t kMinQueryRows = 2 * kMaxQueryTile;
 // A single sequence is cut by chunks of keys when it has at least so many.
 constexpr int64_t kManyKeys = 8 * kKeyChunk;
 
@@ -44,7 +44,7 @@ absl::StatusOr<CpuAttention> CpuAttention::Create(const KvShape& shape,
   CpuAttention attention(shape, gemm, pool);
   constexpr int64_t kLine = 16;  // floats
   const int64_t floats =
-      AttentionScratch(shape.head_size) + attention.StateFloats(kMaxBlockRows);
+      AttentionScratch(shape.head_size) + attention.StateFloats(kMaxQueryRows);
   attention.worker_floats_ = (floats + kLine - 1) / kLine * kLine;
   const int64_t slot_floats =
       int64_t{kSlots + 1} * shape.n_head * attention.StateFloats(kSlotRows);
@@ -90,8 +90,8 @@ void CpuAttention::ForEachChunk(absl::Span<const KvBlock> blocks, Sight sight,
 
 // Fewer rows a task where there would not be two tasks a thread.
 int32_t CpuAttention::ChooseBlockRows(int64_t rows) const {
-  int32_t block_rows = kMaxBlockRows;
-  while (block_rows / 2 >= kMinBlockRows &&
+  int32_t block_rows = kMaxQueryRows;
+  while (block_rows / 2 >= kMinQueryRows &&
          (rows + block_rows - 1) / block_rows * shape_.n_head <
              2 * pool_->threads()) {
     block_rows /= 2;

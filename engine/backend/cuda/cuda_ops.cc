@@ -9,8 +9,6 @@
 namespace tlin::cuda {
 namespace {
 
-constexpr int64_t kFloatBytes = sizeof(float);
-
 int32_t SizeOf(size_t size) { return static_cast<int32_t>(size); }
 
 }  // namespace
@@ -160,7 +158,7 @@ void CudaBackend::ComputeLogits(const Norm& norm, const Linear& table, Rows x,
   const auto floats =
       static_cast<int64_t>(row_indices.size()) * shape_.vocab_size;
   Note(cudaMemcpyAsync(logits, logits_.data(),
-                       static_cast<size_t>(floats * kFloatBytes),
+                       static_cast<size_t>(floats) * sizeof(float),
                        cudaMemcpyDeviceToHost, lane_->stream.get()),
        "logits");
 }
