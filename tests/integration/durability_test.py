@@ -35,7 +35,7 @@ class DurabilityTest(unittest.TestCase):
         for name in ("tlin-demo", "tconst-demo", "transformer-demo"):
             with self.subTest(name):
                 model = MODELS / name
-                daemon, stub, sessions = self.start(model)
+                daemon, stub, sessions = self.start(model, "--drain_seconds=1")
                 ids = {}
                 for session in ("a", "b", f"only-{name}"):
                     sessions.CreateSession(sessions_pb.CreateSessionRequest(session_id=session))
