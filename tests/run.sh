@@ -20,23 +20,32 @@ format_check() {
   git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run -Werror
 }
 
-# Each on the committed seeds and what it makes of them, for a few seconds.
+# On the committed seeds and what it makes of them.
+run_fuzzer() {
+  local fuzzer=$1 found=$1.found seeds=${1##*/tlin_}
+  mkdir -p "$found"
+  "$fuzzer" -max_total_time=20 -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
+    -artifact_prefix="$found/" "$found" "tests/fuzz_seeds/${seeds%_fuzzer}" >"$fuzzer.log" 2>&1 || {
+    echo "$fuzzer failed:" >&2
+    tail -40 "$fuzzer.log" >&2
+    return 1
+  }
+}
+
+# All beside each other, for a few seconds.
 fuzz() {
   build build-fuzz tlin_fuzzers -DTLIN_FUZZ=ON -DTLIN_SANITIZE=address \
     -DCMAKE_CXX_COMPILER=clang++ || return 1
-  local fuzzer seeds found
+  local fuzzer running=() status=0
   for fuzzer in build-fuzz/fuzz/*_fuzzer; do
-    seeds=${fuzzer##*/tlin_}
-    seeds=tests/fuzz_seeds/${seeds%_fuzzer}
-    found=$fuzzer.found
-    mkdir -p "$found"
-    echo "$fuzzer, 10 seconds"
-    "$fuzzer" -max_total_time=10 -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
-      -artifact_prefix="$found/" "$found" "$seeds" >"$fuzzer.log" 2>&1 || {
-      tail -40 "$fuzzer.log" >&2
-      return 1
-    }
+    echo "$fuzzer, 20 seconds"
+    run_fuzzer "$fuzzer" &
+    running+=($!)
   done
+  for fuzzer in "${running[@]}"; do
+    wait "$fuzzer" || status=1
+  done
+  return "$status"
 }
 
 if ! deploy/packages.sh build test package deployment; then
