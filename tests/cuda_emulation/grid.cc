@@ -240,18 +240,26 @@ const void* BlockRunner::Exchange(unsigned mask, const void* given,
 
 void BlockRunner::FinishExchange(Thread* last) {
   const size_t base = size_t{last->state.warp} * kWarpThreads;
-  Thread* lanes[kWarpThreads] = {};
-  for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
+  // Every lane that comes asks this. From above: those below run first, so that
+  // the one that is still missing is met at once.
+  for (unsigned lane = kWarpThreads; lane-- > 0;) {
     if ((last->mask >> lane & 1) == 0) continue;
     if (base + lane >= threads_.size()) {
       if (last->mask == ~0u) continue;  // the last warp is not a whole one
       Fault("a mask names a lane that the block does not have", last->place);
     }
-    lanes[lane] = pool_[base + lane].get();
-    if (lanes[lane]->status == Thread::Status::kDone) {
+    const Thread::Status status = pool_[base + lane]->status;
+    if (status == Thread::Status::kDone) {
       Fault("a mask names a lane that has ended", last->place);
     }
-    if (lanes[lane]->status != Thread::Status::kAtExchange) return;
+    if (status != Thread::Status::kAtExchange) return;
+  }
+  Thread* lanes[kWarpThreads] = {};
+  for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
+    const bool meets = (last->mask >> lane & 1) != 0;
+    if (meets && base + lane < threads_.size()) {
+      lanes[lane] = pool_[base + lane].get();
+    }
   }
   for (const Thread* const lane : lanes) {
     if (lane == nullptr) continue;
