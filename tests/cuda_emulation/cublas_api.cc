@@ -10,8 +10,8 @@
 #include <map>
 #include <vector>
 
+#include "tests/cuda_emulation/cublas_matrix.h"
 #include "tests/cuda_emulation/device.h"
-#include "tests/cuda_emulation/location.h"
 #include "tests/cuda_emulation/stream.h"
 
 namespace cuda_emulation {
@@ -23,13 +23,6 @@ using Attributes = std::map<int, std::vector<char>>;
 struct Product {
   cublasComputeType_t compute;
   Attributes attributes;
-};
-
-struct Layout {
-  cudaDataType type;
-  uint64_t rows;
-  uint64_t cols;
-  int64_t stride;
 };
 
 template <class T>
@@ -49,52 +42,6 @@ void Set(Attributes* attributes, int attribute, const void* value,
   (*attributes)[attribute].assign(begin, begin + bytes);
 }
 
-int64_t BytesOf(cudaDataType type) { return type == CUDA_R_32F ? 4 : 2; }
-
-// Of the matrix's last element's end.
-size_t Extent(const Layout& layout) {
-  if (layout.rows == 0 || layout.cols == 0) return 0;
-  return ((layout.cols - 1) * layout.stride + layout.rows) *
-         BytesOf(layout.type);
-}
-
-void CheckOwned(const void* memory, const Layout& layout) {
-  if (!TheDevice().memory().Owns(memory, Extent(layout))) {
-    HostFault("a matrix of a product reaches beyond its memory");
-  }
-}
-
-// Column `col` as floats.
-void ReadColumn(const void* matrix, const Layout& layout, uint64_t col,
-                float* to) {
-  const auto* const from = static_cast<const char*>(matrix) +
-                           col * layout.stride * BytesOf(layout.type);
-  if (layout.type == CUDA_R_32F) {
-    std::memcpy(to, from, layout.rows * sizeof(float));
-    return;
-  }
-  for (uint64_t i = 0; i < layout.rows; ++i) {
-    uint16_t half;
-    std::memcpy(&half, from + 2 * i, sizeof(half));
-    const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    std::memcpy(to + i, &bits, sizeof(float));
-  }
-}
-
-// In 16 sums of which each has every 16th element, so that it is not slow.
-float Dot(const float* a, const float* b, uint64_t count) {
-  constexpr uint64_t kSums = 16;
-  float sums[kSums] = {};
-  uint64_t i = 0;
-  for (; i + kSums <= count; i += kSums) {
-    for (uint64_t j = 0; j < kSums; ++j) sums[j] += a[i + j] * b[i + j];
-  }
-  for (; i < count; ++i) sums[i % kSums] += a[i] * b[i];
-  float sum = 0;
-  for (const float part : sums) sum += part;
-  return sum;
-}
-
 struct Matmul {
   Layout a;
   Layout b;
@@ -110,7 +57,7 @@ struct Matmul {
 void Count(const Matmul& matmul) {
   const auto bytes = [](const Layout& layout) {
     return static_cast<int64_t>(layout.rows * layout.cols) *
-           (layout.type == CUDA_R_16BF ? 2 : 4);
+           BytesOf(layout.type);
   };
   Counts& counts = TheDevice().counts;
   counts.product_bytes +=

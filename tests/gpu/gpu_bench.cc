@@ -1,6 +1,7 @@
-// Decode steps, syncs and prompts on a GPU, one JSON object a line: what each
-// took (the median), what it moves and computes by closed form
-// (engine/model/traffic_model), and what part that is of the device's limits.
+// Decode steps, syncs and prompts on a GPU, and a sync's attention beside
+// cuBLAS' strided batches, one JSON object a line: what each took (the median),
+// what it moves and computes by closed form (engine/model/traffic_model), and
+// what part that is of the device's limits.
 //
 //   gpu_bench [--quick] [--bytes_per_second=X --flops_per_second=Y] SHAPE...
 //
@@ -22,9 +23,11 @@
 #include "absl/strings/strip.h"
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/base/check.h"
+#include "engine/model/cost_model.h"
 #include "engine/model/traffic_model.h"
 #include "nlohmann/json.hpp"
 #include "tests/bench/bench_model.h"
+#include "tests/gpu/attention_products.h"
 #include "tests/testing/seeded_weights.h"
 
 namespace tlin {
@@ -50,6 +53,15 @@ double MedianSeconds(int runs, const std::function<void()>& run) {
   return seconds[static_cast<size_t>(runs / 2)];
 }
 
+template <class T>
+T OrExit(absl::StatusOr<T> made) {
+  if (!made.ok()) {
+    std::cerr << "gpu_bench: " << made.status() << "\n";
+    std::exit(1);
+  }
+  return *std::move(made);
+}
+
 class Bench {
  public:
   Bench(const Settings& settings, std::string shape, const ModelConfig& config)
@@ -59,13 +71,10 @@ class Bench {
         slots_(settings.quick ? 2 : 64),
         max_tokens_(settings.quick ? 200 : (1 << 20) + 512) {
     const ModelOptions options = BenchModel::Options(slots_, max_tokens_);
-    auto backend = cuda::CudaBackend::Create(0, DType::kBF16,
-                                             MakeBackendShape(config, options));
-    if (!backend.ok()) {
-      std::cerr << "gpu_bench: " << backend.status() << "\n";
-      std::exit(1);
-    }
-    bench_ = std::make_unique<BenchModel>(config, options, *std::move(backend));
+    auto backend = OrExit(cuda::CudaBackend::Create(
+        0, DType::kBF16, MakeBackendShape(config, options)));
+    backend_ = backend.get();
+    bench_ = std::make_unique<BenchModel>(config, options, std::move(backend));
   }
 
   void Decode(int32_t batch, int64_t context) {
@@ -79,8 +88,8 @@ class Bench {
     const double seconds =
         MedianSeconds(settings_.quick ? 2 : runs, [this] { bench_->Step(); });
     bench_->Clear();
-    Print({{"what", "decode step"}, {"batch", batch}, {"context", context}},
-          seconds, DecodeTraffic(config_, DType::kBF16, batch, tokens));
+    Print("decode step", {{"batch", batch}, {"context", context}}, seconds,
+          DecodeTraffic(config_, DType::kBF16, batch, tokens));
   }
 
   // All of it in one slice.
@@ -98,7 +107,7 @@ class Bench {
       TLIN_CHECK(model.Run(plan, &output).ok());
       model.Close(0);
     });
-    Print({{"what", "sync"}, {"context", history}}, seconds,
+    Print("sync", {{"context", history}}, seconds,
           SyncTraffic(config_, DType::kBF16, history));
   }
 
@@ -109,13 +118,64 @@ class Bench {
       SequenceDriver sequence(bench_->model(), 0, prompt);
       sequence.Feed(tokens);
     });
-    Print({{"what", "prompt"}, {"context", prompt}}, seconds,
+    Print("prompt", {{"context", prompt}}, seconds,
           PromptTraffic(config_, DType::kBF16, prompt));
   }
 
+  // A tile of a sync's queries over a block of keys, as a restore layer has it
+  // over the compressed history.
+  void Attention() {
+    const int32_t rows = settings_.quick ? 16 : kTileRows;
+    const int32_t keys = rows;
+    const int64_t width = config_.n_embd;
+    const auto made = [this](int64_t bytes) {
+      return OrExit(backend_->Allocate(bytes));
+    };
+    const auto block_memory = made(KvBlockBytes(keys, width, DType::kBF16));
+    const KvBlock block = {block_memory->data(), keys, keys};
+    const auto q = made(rows * width * 4);
+    const auto prepared_q = made(rows * width * 2);
+    const auto out = made(rows * width * 4);
+    const auto floats = [rows](DeviceBuffer* buffer) {
+      return Rows{reinterpret_cast<float*>(buffer->data()), rows};
+    };
+    // Queries and what is attended in f32, keys and values in bf16.
+    Traffic traffic = {static_cast<double>((2 * rows + keys) * width * 4),
+                       4.0 * rows * keys * static_cast<double>(width)};
+    const nlohmann::ordered_json size = {{"batch", rows}, {"context", keys}};
+
+    // Several in a row, so that it is not the launch that is measured.
+    const int calls = settings_.quick ? 1 : 20;
+    const auto seconds = [&](const auto& attend) {
+      return MedianSeconds(
+                 settings_.quick ? 1 : 50,
+                 [&] {
+                   for (int i = 0; i < calls; ++i) attend();
+                   TLIN_CHECK(backend_->Synchronize().ok());
+                   TLIN_CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
+                 }) /
+             calls;
+    };
+    Print("attention", size, seconds([&] {
+            backend_->Attend(floats(q.get()), block, floats(out.get()));
+          }),
+          traffic);
+    const auto products = OrExit(cuda::AttentionProducts::Create(
+        DType::kBF16, {config_.n_head, config_.head_size()}, rows, keys));
+    traffic.bytes = static_cast<double>(products->bytes());
+    Print("attention's products by cuBLAS", size, seconds([&] {
+            TLIN_CHECK(
+                products->Run(prepared_q->data(), block, floats(out.get()).data)
+                    .ok());
+          }),
+          traffic);
+  }
+
  private:
-  void Print(nlohmann::ordered_json line, double seconds,
-             const Traffic& traffic) const {
+  void Print(absl::string_view what, const nlohmann::ordered_json& size,
+             double seconds, const Traffic& traffic) const {
+    nlohmann::ordered_json line = {{"what", std::string(what)}};
+    line.update(size);
     line["shape"] = shape_;
     line["seconds"] = seconds;
     line["gigabytes_per_second"] = traffic.bytes / seconds / 1e9;
@@ -134,6 +194,7 @@ class Bench {
   const ModelConfig config_;
   const int32_t slots_;
   const int64_t max_tokens_;
+  Backend* backend_;  // bench_'s
   std::unique_ptr<BenchModel> bench_;
 };
 
@@ -156,6 +217,7 @@ int Run(const Settings& settings) {
       bench.Sync(tokens);
       bench.Prompt(tokens);
     }
+    bench.Attention();
   }
   return 0;
 }

@@ -30,7 +30,8 @@ def main(bench):
         report = json.loads((folder / "report.json").read_text())
         table = (folder / "report.md").read_text()
     kinds = [(line["what"], line.get("batch")) for line in report["bench"]]
-    assert kinds == [("decode step", 1), ("sync", None), ("prompt", None)], kinds
+    assert kinds == [("decode step", 1), ("sync", None), ("prompt", None), ("attention", 16),
+                     ("attention's products by cuBLAS", 16)], kinds
     for line in report["bench"]:
         assert line["shape"] == "tiny" and 0 < line["of_limit"] < 1, line
         assert line["seconds"] > line["least_seconds"] > 0, line

@@ -83,7 +83,7 @@ mkdir -p "$report"
 step "build" build build-gpu all -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DTLIN_CUDA_ROOT=$cuda" \
   "-DTLIN_CUDA_ARCHITECTURES=$capability"
 if [ "$failed" -eq 0 ]; then
-  for test in gpu_backend_test gpu_model_test gpu_company_test; do
+  for test in gpu_backend_test gpu_attention_products_test gpu_model_test gpu_company_test; do
     step "$test" "$programs/$test" --gtest_brief=1
   done
   if command -v compute-sanitizer >/dev/null; then
