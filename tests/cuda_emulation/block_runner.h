@@ -3,6 +3,7 @@
 #define TLIN_TESTS_CUDA_EMULATION_BLOCK_RUNNER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <functional>
@@ -45,7 +46,8 @@ struct Thread {
   // Of cp.async.
   std::deque<std::pair<int, AsyncCopy>> copies;  // by group
   int open_group = 0;
-  // Places that ThreadSanitizer knows its arrivals and departures by.
+  // Places that ThreadSanitizer knows its arrivals at exchanges and departures
+  // by.
   char arrival = 0;
   char departure = 0;
 };
@@ -68,7 +70,11 @@ class BlockRunner {
   void RunBlock(uint3 index, dim3 grid, dim3 block);
   void PrepareThreads(uint3 index, dim3 grid, dim3 block);
   static void ThreadMain(void* self);
-  void Resume(Thread* thread);
+  // The next one of the warp's turn that can run, and which from now on runs;
+  // null: its turn is over.
+  Thread* NextOfTurn();
+  // The others run until the running one, `me`, can go on.
+  void Wait(Thread* me);
   // Runs each warp as far as it gets by itself, so that warps drift apart.
   bool RunWarps();
   // Lets the threads go on where all of them are at the barrier.
@@ -86,10 +92,16 @@ class BlockRunner {
   size_t shared_bytes_ = 0;
   const std::function<void()>* body_ = nullptr;
   Thread* running_ = nullptr;
+  // Whose turn it is: the lanes from `turn_at_` on have not had theirs.
+  const Warp* turn_ = nullptr;
+  size_t turn_at_ = 0;
   std::mt19937_64 random_;
-  // Places of blocks' begins and ends.
+  // Places that ThreadSanitizer knows blocks' begins and ends by, and barriers:
+  // while threads leave one, others come to the next.
   char begin_ = 0;
   char end_ = 0;
+  char barriers_[2] = {};
+  uint64_t barriers_opened_ = 0;
 };
 
 }  // namespace cuda_emulation

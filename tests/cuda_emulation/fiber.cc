@@ -27,69 +27,85 @@ char* MapStack() {
   return static_cast<char*>(memory) + kGuardBytes;
 }
 
+char* StackOf(const void* stack) {
+  return static_cast<char*>(const_cast<void*>(stack));
+}
+
 }  // namespace
 
+// A stack and where on it to go on.
 struct Fiber::Context {
-  char* stack = MapStack();
-  context::fcontext_t own = nullptr;
-  context::fcontext_t host = nullptr;
+  context::fcontext_t place = nullptr;
+  Context* to = nullptr;  // whom it has switched to
   void (*entry)(void*) = nullptr;
   void* argument = nullptr;
-  // What the sanitizers keep of each side.
-  void* own_fake_stack = nullptr;
-  void* host_fake_stack = nullptr;
-  const void* host_stack = nullptr;
-  size_t host_stack_bytes = 0;
-  void* own_thread = CreateSanitizedThread();
-  void* host_thread = nullptr;
+  // What the sanitizers know it by.
+  const void* stack = nullptr;
+  size_t stack_bytes = 0;
+  void* fake_stack = nullptr;
+  void* thread = nullptr;
+
+  // On another's stack no longer.
+  static Context* Arrive(context::transfer_t from) {
+    auto* const left = static_cast<Context*>(from.data);
+    left->place = from.fctx;
+    FinishStackSwitch(left->to->fake_stack, &left->stack, &left->stack_bytes);
+    return left->to;
+  }
 };
 
-Fiber::Fiber() : context_(new Context) {}
+Fiber::Fiber() : context_(new Context) {
+  context_->stack = MapStack();
+  context_->stack_bytes = kStackBytes;
+  context_->thread = CreateSanitizedThread();
+}
 
 Fiber::~Fiber() {
-  DestroySanitizedThread(context_->own_thread);
-  munmap(context_->stack - kGuardBytes, kGuardBytes + kStackBytes);
+  DestroySanitizedThread(context_->thread);
+  munmap(StackOf(context_->stack) - kGuardBytes, kGuardBytes + kStackBytes);
   delete context_;
 }
 
-void Fiber::Enter(Context* context) {
-  FinishStackSwitch(nullptr, &context->host_stack, &context->host_stack_bytes);
-  context->entry(context->argument);
-  std::abort();  // it ends with Exit
+// Of this host thread, outside fibers.
+Fiber::Context& Fiber::Host() {
+  static thread_local Context host;
+  return host;
 }
 
 void Fiber::Begin(void (*entry)(void*), void* argument) {
   context_->entry = entry;
   context_->argument = argument;
-  context_->own = context::make_fcontext(
-      context_->stack + kStackBytes, kStackBytes, [](context::transfer_t from) {
-        auto* const self = static_cast<Context*>(from.data);
-        self->host = from.fctx;
-        Enter(self);
-      });
+  context_->fake_stack = nullptr;
+  context_->place =
+      context::make_fcontext(StackOf(context_->stack) + kStackBytes,
+                             kStackBytes, [](context::transfer_t from) {
+                               Context* const self = Context::Arrive(from);
+                               self->entry(self->argument);
+                               std::abort();  // it ends with Exit
+                             });
+}
+
+void Fiber::Switch(Context* from, Context* to, bool for_good) {
+  from->to = to;
+  StartStackSwitch(for_good ? nullptr : &from->fake_stack, to->stack,
+                   to->stack_bytes);
+  SwitchSanitizedThread(to->thread);
+  Context::Arrive(context::jump_fcontext(to->place, from));
 }
 
 void Fiber::Resume() {
-  context_->host_thread = CurrentSanitizedThread();
-  StartStackSwitch(&context_->host_fake_stack, context_->stack, kStackBytes);
-  SwitchSanitizedThread(context_->own_thread);
-  context_->own = context::jump_fcontext(context_->own, context_).fctx;
-  FinishStackSwitch(context_->host_fake_stack, nullptr, nullptr);
+  Host().thread = CurrentSanitizedThread();
+  Switch(&Host(), context_, /*for_good=*/false);
 }
 
-void Fiber::SwitchBack(bool for_good) {
-  StartStackSwitch(for_good ? nullptr : &context_->own_fake_stack,
-                   context_->host_stack, context_->host_stack_bytes);
-  SwitchSanitizedThread(context_->host_thread);
-  context_->host = context::jump_fcontext(context_->host, context_).fctx;
-  FinishStackSwitch(context_->own_fake_stack, &context_->host_stack,
-                    &context_->host_stack_bytes);
+void Fiber::Yield(Fiber* next) {
+  Switch(context_, next == nullptr ? &Host() : next->context_,
+         /*for_good=*/false);
 }
 
-void Fiber::Yield() { SwitchBack(/*for_good=*/false); }
-
-void Fiber::Exit() {
-  SwitchBack(/*for_good=*/true);
+void Fiber::Exit(Fiber* next) {
+  Switch(context_, next == nullptr ? &Host() : next->context_,
+         /*for_good=*/true);
   std::abort();
 }
 

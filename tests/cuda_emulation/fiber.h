@@ -15,19 +15,21 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Next Resume begins at `entry`, which never returns: it ends with Exit.
+  // It begins at `entry`, which never returns: it ends with Exit.
   // REQUIRES: the fiber is new, or has ended.
   void Begin(void (*entry)(void*), void* argument);
-  // Runs it until it calls Yield or Exit. Not from a fiber.
+  // Runs it, and those that it goes on to, until one goes back. Not from a
+  // fiber.
   void Resume();
-  // Both in the fiber itself.
-  void Yield();
-  [[noreturn]] void Exit();
+  // Both in the fiber itself: goes on to another one, or back where that is
+  // null.
+  void Yield(Fiber* next);
+  [[noreturn]] void Exit(Fiber* next);
 
  private:
   struct Context;
-  void SwitchBack(bool for_good);
-  static void Enter(Context* context);
+  static Context& Host();
+  static void Switch(Context* from, Context* to, bool for_good);
 
   Context* const context_;
 };

@@ -12,7 +12,7 @@
 
 namespace cuda_emulation {
 
-thread_local const ThreadState* current_thread = nullptr;
+constinit thread_local const ThreadState* current_thread = nullptr;
 
 namespace {
 
@@ -55,14 +55,24 @@ void BlockRunner::ThreadMain(void* self) {
   }
   thread->status = Thread::Status::kDone;
   Release(&me->end_);
-  thread->fiber.Exit();
+  Thread* const next = me->NextOfTurn();
+  thread->fiber.Exit(next == nullptr ? nullptr : &next->fiber);
 }
 
-void BlockRunner::Resume(Thread* thread) {
-  running_ = thread;
-  current_thread = &thread->state;
-  thread->fiber.Resume();
-  current_thread = nullptr;
+Thread* BlockRunner::NextOfTurn() {
+  while (turn_at_ < turn_->size()) {
+    Thread* const thread = (*turn_)[turn_at_++];
+    if (thread->status != Thread::Status::kReady) continue;
+    running_ = thread;
+    current_thread = &thread->state;
+    return thread;
+  }
+  return nullptr;
+}
+
+void BlockRunner::Wait(Thread* me) {
+  Thread* const next = NextOfTurn();
+  me->fiber.Yield(next == nullptr ? nullptr : &next->fiber);
 }
 
 void BlockRunner::PrepareThreads(uint3 index, dim3 grid, dim3 block) {
@@ -98,15 +108,16 @@ bool BlockRunner::RunWarps() {
   }
   bool any = false;
   for (const Warp& warp : warps_) {
-    for (bool ran = true; ran;) {
-      ran = false;
-      for (Thread* const thread : warp) {
-        if (thread->status != Thread::Status::kReady) continue;
-        Resume(thread);
-        any = ran = true;
-      }
+    turn_ = &warp;
+    for (;;) {
+      turn_at_ = 0;
+      Thread* const first = NextOfTurn();
+      if (first == nullptr) break;
+      first->fiber.Resume();
+      any = true;
     }
   }
+  current_thread = nullptr;
   return any;
 }
 
@@ -172,9 +183,10 @@ int BlockRunner::Arrive(int predicate, Vote vote, const Location& where) {
   me->place = where;
   me->predicate = predicate;
   me->vote = vote;
-  Release(&me->arrival);
-  me->fiber.Yield();
-  Acquire(&me->departure);
+  char* const barrier = &barriers_[barriers_opened_ % 2];
+  Release(barrier);
+  Wait(me);
+  Acquire(barrier);
   return me->vote_result;
 }
 
@@ -207,9 +219,8 @@ void BlockRunner::OpenBarrier() {
   }
   current_thread = nullptr;
   const int all = static_cast<int>(threads_.size());
-  for (Thread* const thread : threads_) Acquire(&thread->arrival);
+  ++barriers_opened_;
   for (Thread* const thread : threads_) {
-    Release(&thread->departure);
     thread->vote_result = thread->vote == Vote::kCount ? count
                           : thread->vote == Vote::kAll ? count == all
                                                        : count > 0;
@@ -233,7 +244,7 @@ const void* BlockRunner::Exchange(unsigned mask, const void* given,
   me->compute = compute;
   if (orders_memory) Release(&me->arrival);
   FinishExchange(me);
-  if (me->status != Thread::Status::kReady) me->fiber.Yield();
+  if (me->status != Thread::Status::kReady) Wait(me);
   if (orders_memory) Acquire(&me->departure);
   return me->received;
 }

@@ -30,7 +30,7 @@ struct ThreadState {
 };
 
 // Null outside kernels.
-extern thread_local const ThreadState* current_thread;
+extern constinit thread_local const ThreadState* current_thread;
 
 // All of `body` in each thread. REQUIRES: a configuration that CUDA allows.
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,

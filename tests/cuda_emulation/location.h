@@ -21,7 +21,8 @@ struct Location {
 };
 
 inline bool SamePlace(const Location& a, const Location& b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line &&
+         (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 // Says what, where and, from a kernel, in which block and thread; then aborts.

@@ -49,7 +49,7 @@ class BlockAttention {
         floats_(gpu::DynamicShared<float>()),
         queries_(reinterpret_cast<T*>(floats_ + kFloats)),
         buffers_(reinterpret_cast<unsigned char*>(queries_) + kQueryBytes) {
-    ClearPadding();
+    if (Tile::kPadded) ClearPadding();
   }
 
   // q: f32 [rows, D], of the first query.
@@ -58,7 +58,7 @@ class BlockAttention {
       const int row = i / kHead;
       const int element = i % kHead;
       const bool there = row < rows && element < shape_.head_size;
-      queries_[row * Tile::kStride + element] = FromFloat<T>(
+      queries_[Tile::QueryIndex(row, element)] = FromFloat<T>(
           there ? q[row * shape_.width() + head_ * shape_.head_size + element]
                 : 0.0f);
     }
@@ -80,7 +80,7 @@ class BlockAttention {
   __device__ void Attend(const KvBlock& block, Sight sight, int rows) {
     const int warp = threadIdx.x / 32;
     const int visible = sight.Of(rows - 1);
-    Tile tile;
+    Tile tile(shape_.head_size, rows);
     tile.Reset();
     const int tiles = (visible + Tile::kKeys - 1) / Tile::kKeys;
     if (warp < tiles) Copy(block, warp * Tile::kKeys, 0);
@@ -156,7 +156,7 @@ class BlockAttention {
   static constexpr int kStages = sizeof(T) == 2 ? 2 : 1;
   static constexpr int kTileElements = Tile::kKeys * Tile::kStride;
   static constexpr int kQueryBytes =
-      (kRows * Tile::kStride * sizeof(T) + 15) / 16 * 16;
+      (Tile::kQueryElements * sizeof(T) + 15) / 16 * 16;
   static constexpr int kWarpBytes =
       (kStages * 2 * kTileElements * sizeof(T) + 15) / 16 * 16;
   // total; its maxima and sums; the warps'; the factors of a merge; scratch.
@@ -225,6 +225,7 @@ class BlockAttention {
     __syncthreads();
     for (int i = threadIdx.x; i < kRows * kHead; i += kAttendThreads) {
       const int row = i / kHead;
+      if (i % kHead >= shape_.head_size) continue;
       float value = 0;
       for (int warp = 0; warp < kAttendWarps; ++warp) {
         value = __fmaf_rn(WarpValues(warp)[i],
@@ -235,8 +236,10 @@ class BlockAttention {
       total()[i] = Merge(factors, total()[i], value);
     }
     __syncthreads();
-    ClearPadding();
-    __syncwarp();
+    if (Tile::kPadded) {
+      ClearPadding();
+      __syncwarp();
+    }
   }
 
   // Copies leave the elements beyond the head size as they are: zero, which

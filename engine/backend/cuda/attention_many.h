@@ -47,7 +47,7 @@ class ManyAttention {
       const int row = i / kHead;
       const int element = i % kHead;
       const bool there = row < rows && element < shape_.head_size;
-      queries_[row * Tile::kStride + element] = FromFloat<T>(
+      queries_[Tile::QueryIndex(row, element)] = FromFloat<T>(
           there ? q[row * shape_.width() + head_ * shape_.head_size + element]
                 : 0.0f);
     }
@@ -61,7 +61,7 @@ class ManyAttention {
     int stage = 0;
     Copy(block, 0, stage);
     for (int phase = 0; phase < kPhases; ++phase) {
-      Tile tile;
+      Tile tile(shape_.head_size, kWarpRows);
       tile.Reset();
       for (int i = phase; i < tiles; i += kPhases) {
         // The next one stays under way; where there is none, an empty group.

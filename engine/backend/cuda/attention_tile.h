@@ -1,8 +1,9 @@
 // What one warp does with some queries and a few keys of one head, both in
 // shared memory: an online softmax. bf16 uses tensor cores, f32 does not.
 //
-// Shared memory has rows of kStride elements, of which those from the head size
-// up to kHead, the padded one, are zero.
+// In shared memory keys and values are rows of kStride elements; a query's
+// elements are where QueryIndex says. Where kPadded, those from the head size
+// up to kHead are zero in all of them.
 #ifndef TLIN_ENGINE_BACKEND_CUDA_ATTENTION_TILE_H_
 #define TLIN_ENGINE_BACKEND_CUDA_ATTENTION_TILE_H_
 
@@ -38,8 +39,9 @@ struct Sight {
 template <class T, int kHead>
 class WarpTile;
 
-// 4 queries. A key a lane for the scores, an element of the head a lane for the
-// values.
+// 4 queries, side by side: what a key or a value is multiplied by in all of
+// them is one load, so that for 4 products there are 2 loads. A key a lane for
+// the scores, an element of the head a lane for the values.
 template <int kHead>
 class WarpTile<float, kHead> {
  public:
@@ -49,6 +51,14 @@ class WarpTile<float, kHead> {
   static constexpr int kStride = kHead + 1;
   static constexpr int kCopyBytes = 4;  // a row begins at any multiple of them
   static constexpr int kScratchFloats = kRows * kKeys;
+  static constexpr int kQueryElements = kRows * kHead;
+  static constexpr bool kPadded = false;
+  __device__ static int QueryIndex(int row, int element) {
+    return element * kRows + row;
+  }
+
+  __device__ WarpTile(int head_size, int rows)
+      : head_size_(head_size), rows_(rows) {}
 
   __device__ void Reset() {
     for (int row = 0; row < kRows; ++row) {
@@ -58,58 +68,61 @@ class WarpTile<float, kHead> {
     }
   }
 
-  // queries [kRows], keys and values [kKeys]; scratch f32 [kRows, kKeys].
-  // `scale` includes kLog2E.
+  // Keys and values [kKeys]; scratch f32 [kKeys, kRows]. `scale` includes
+  // kLog2E.
   __device__ void Step(const float* queries, const float* keys,
                        const float* values, float scale, Sight sight,
                        float* scratch) {
     const int lane = threadIdx.x % 32;
-    float before[kRows];
+    float scores[kRows] = {};
+    if (lane < kKeys) {
+      for (int i = 0; i < head_size_; ++i) {
+        AddTimes(Four(queries)[i], keys[lane * kStride + i], scores);
+      }
+    }
+    float before[kRows] = {};
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
-      float score = -INFINITY;
-      if (lane < kKeys && lane < sight.Of(row)) {
-        float dot = 0;
-        for (int i = 0; i < kHead; ++i) {
-          dot = __fmaf_rn(queries[row * kStride + i], keys[lane * kStride + i],
-                          dot);
-        }
-        score = dot * scale;
-      }
+      if (row >= rows_) break;
+      const bool seen = lane < kKeys && lane < sight.Of(row);
+      const float score = seen ? scores[row] * scale : -INFINITY;
       float maximum = score;
       for (int distance = 16; distance > 0; distance /= 2) {
         maximum = fmaxf(maximum, __shfl_xor_sync(~0u, maximum, distance));
       }
       maximum = fmaxf(maximum, maximum_[row]);
-      const float weight = Weight(score, maximum);
-      float sum = weight;
+      scores[row] = Weight(score, maximum);
+      float sum = scores[row];
       for (int distance = 16; distance > 0; distance /= 2) {
         sum += __shfl_xor_sync(~0u, sum, distance);
       }
       before[row] = Weight(maximum_[row], maximum);
       maximum_[row] = maximum;
       sum_[row] = __fmaf_rn(sum_[row], before[row], sum);
-      if (lane < kKeys) scratch[row * kKeys + lane] = weight;
+    }
+    if (lane < kKeys) {
+      reinterpret_cast<float4*>(scratch)[lane] =
+          make_float4(scores[0], scores[1], scores[2], scores[3]);
     }
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < kElements; ++i) {
       const int element = lane + 32 * i;
-      if (element >= kHead) continue;
+      if (element >= head_size_) continue;
+      float weighted[kRows];
 #pragma unroll
-      for (int row = 0; row < kRows; ++row) values_[row][i] *= before[row];
-      for (int key = 0; key < kKeys; ++key) {
-        const float value = values[key * kStride + element];
-#pragma unroll
-        for (int row = 0; row < kRows; ++row) {
-          values_[row][i] =
-              __fmaf_rn(scratch[row * kKeys + key], value, values_[row][i]);
-        }
+      for (int row = 0; row < kRows; ++row) {
+        weighted[row] = values_[row][i] * before[row];
       }
+      for (int key = 0; key < kKeys; ++key) {
+        AddTimes(Four(scratch)[key], values[key * kStride + element], weighted);
+      }
+#pragma unroll
+      for (int row = 0; row < kRows; ++row) values_[row][i] = weighted[row];
     }
   }
 
-  // maxima and sums [kRows], weighted [kRows, kHead].
+  // maxima and sums [kRows], weighted [kRows, kHead], up to the head size.
   __device__ void Store(float* maxima, float* sums, float* weighted) const {
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -120,14 +133,31 @@ class WarpTile<float, kHead> {
       }
       for (int i = 0; i < kElements; ++i) {
         const int element = lane + 32 * i;
-        if (element < kHead) weighted[row * kHead + element] = values_[row][i];
+        if (element < head_size_) {
+          weighted[row * kHead + element] = values_[row][i];
+        }
       }
     }
   }
 
  private:
   static constexpr int kElements = (kHead + 31) / 32;
+  static_assert(kRows == 4);
 
+  // A row's number at each of several places: [.., kRows].
+  __device__ static const float4* Four(const float* rows) {
+    return reinterpret_cast<const float4*>(rows);
+  }
+  __device__ static void AddTimes(const float4& of_rows, float value,
+                                  float (&sums)[kRows]) {
+    sums[0] = __fmaf_rn(of_rows.x, value, sums[0]);
+    sums[1] = __fmaf_rn(of_rows.y, value, sums[1]);
+    sums[2] = __fmaf_rn(of_rows.z, value, sums[2]);
+    sums[3] = __fmaf_rn(of_rows.w, value, sums[3]);
+  }
+
+  const int head_size_;
+  const int rows_;  // queries that are there; the others' numbers are any
   float maximum_[kRows];
   float sum_[kRows];
   float values_[kRows][kElements];
@@ -145,6 +175,14 @@ class WarpTile<Bf16, kHead> {
   static constexpr int kStride = kHead + 8;
   static constexpr int kCopyBytes = 16;
   static constexpr int kScratchFloats = 0;
+  static constexpr int kQueryElements = kRows * kStride;
+  static constexpr bool kPadded = true;
+  // Of any number of queries, tile after tile.
+  __device__ static int QueryIndex(int row, int element) {
+    return row * kStride + element;
+  }
+
+  __device__ WarpTile(int /*head_size*/, int /*rows*/) {}
 
   __device__ void Reset() {
     for (int half = 0; half < 2; ++half) {
