@@ -24,9 +24,15 @@ class MemoryTest(unittest.TestCase):
                              16 * scrape["tlin_session_cache_bytes"])
             self.assertLess(daemon.resident_bytes(), pools + ALLOWANCE)
 
+            all_have_slots = threading.Barrier(16)
+
             def serve(i):
-                generate(daemon.stub(), request(ids=random_tokens(i, 700, 50257), seed=i,
-                                                max_new_tokens=20, logprobs=5))
+                stream = daemon.stub().Generate(
+                    request(ids=random_tokens(i, 700, 50257), seed=i, max_new_tokens=2000,
+                            ignore_eos=True, logprobs=5), timeout=PATIENCE)
+                next(event for event in stream if event.WhichOneof("event") == "chunk")
+                all_have_slots.wait(PATIENCE)
+                stream.cancel()
 
             threads = [threading.Thread(target=serve, args=(i,)) for i in range(16)]
             for thread in threads:
