@@ -147,6 +147,8 @@ TEST_P(AttentionTest, WindowsAndHistories) {
 // block by block, bit for bit, however the rows are cut.
 TEST_P(AttentionTest, WhatIsCarriedIsThePartialOfTheFirstBlocks) {
   for (const TestShape& shape : Shapes()) {
+    // Heads of 36 elements are there twice: two of them will do.
+    if (shape.n_embd == 432) continue;
     if (GetParam().emulated && shape.n_embd != 72) continue;
     Make(shape.n_embd, shape.n_head, shape.ffn_size, shape.vocab_size);
     const TestLayer layer = MakeLayer();
@@ -166,8 +168,9 @@ TEST_P(AttentionTest, WhatIsCarriedIsThePartialOfTheFirstBlocks) {
         backend_->Allocate(backend_->PartialBytes(kRing)).value();
     const PartialRing ring = {ring_memory->data(), kRing};
     // One row alone is cut by chunks, many are not; more than the ring has.
-    for (const int32_t rows : {1, 7, 40, 44, 100}) {
-      if (GetParam().emulated && rows != 1 && rows != 44) continue;
+    for (const int32_t rows : GetParam().emulated
+                                  ? std::vector<int32_t>{1, 44}
+                                  : std::vector<int32_t>{1, 7, 40, 100}) {
       for (const int32_t carried : {0, 3, 10}) {
         if (GetParam().emulated && carried == 10) continue;
         const Matrix q = Random(rows, 4.0);
