@@ -4,7 +4,6 @@
 // reaches beyond its memory is a Fault.
 #include <cublasLt.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -42,19 +41,7 @@ void Set(Attributes* attributes, int attribute, const void* value,
   (*attributes)[attribute].assign(begin, begin + bytes);
 }
 
-struct Matmul {
-  Layout a;
-  Layout b;
-  Layout d;
-  const void* a_data;
-  const void* b_data;
-  float* d_data;
-  const float* bias;
-  float alpha;
-  float beta;
-};
-
-void Count(const Matmul& matmul) {
+void Count(const MatrixProduct& matmul) {
   const auto bytes = [](const Layout& layout) {
     return static_cast<int64_t>(layout.rows * layout.cols) *
            BytesOf(layout.type);
@@ -68,26 +55,6 @@ void Count(const Matmul& matmul) {
                           static_cast<double>(matmul.d.rows * matmul.d.cols);
 }
 
-void Run(const Matmul& matmul) {
-  Count(matmul);
-  const uint64_t k = matmul.a.rows;
-  std::vector<float> b(k * matmul.b.cols);
-  for (uint64_t col = 0; col < matmul.b.cols; ++col) {
-    ReadColumn(matmul.b_data, matmul.b, col, b.data() + col * k);
-  }
-  std::vector<float> a(k);
-  for (uint64_t row = 0; row < matmul.d.rows; ++row) {
-    ReadColumn(matmul.a_data, matmul.a, row, a.data());
-    const float bias = matmul.bias == nullptr ? 0 : matmul.bias[row];
-    for (uint64_t col = 0; col < matmul.d.cols; ++col) {
-      float* const to = matmul.d_data + col * matmul.d.stride + row;
-      float value = matmul.alpha * Dot(a.data(), b.data() + col * k, k);
-      if (matmul.beta != 0) value += matmul.beta * *to;
-      *to = value + bias;
-    }
-  }
-}
-
 }  // namespace
 }  // namespace cuda_emulation
 
@@ -95,7 +62,7 @@ using cuda_emulation::Attributes;
 using cuda_emulation::CheckOwned;
 using cuda_emulation::Get;
 using cuda_emulation::Layout;
-using cuda_emulation::Matmul;
+using cuda_emulation::MatrixProduct;
 using cuda_emulation::Product;
 using cuda_emulation::StreamOf;
 using cuda_emulation::TheDevice;
@@ -229,15 +196,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product,
                               void* workspace, size_t workspace_bytes,
                               cudaStream_t stream) {
   const auto& wanted = *reinterpret_cast<Product*>(product);
-  Matmul matmul = {*reinterpret_cast<Layout*>(a_layout),
-                   *reinterpret_cast<Layout*>(b_layout),
-                   *reinterpret_cast<Layout*>(d_layout),
-                   a,
-                   b,
-                   static_cast<float*>(d),
-                   nullptr,
-                   *static_cast<const float*>(alpha),
-                   *static_cast<const float*>(beta)};
+  MatrixProduct matmul = {/*transposed=*/true,
+                          *reinterpret_cast<Layout*>(a_layout),
+                          *reinterpret_cast<Layout*>(b_layout),
+                          *reinterpret_cast<Layout*>(d_layout),
+                          a,
+                          b,
+                          d,
+                          nullptr,
+                          *static_cast<const float*>(alpha),
+                          *static_cast<const float*>(beta)};
   if (c != d || c_layout != d_layout || algorithm == nullptr ||
       algorithm->data[0] != matmul.a.cols ||
       algorithm->data[1] != matmul.a.rows || matmul.a.rows != matmul.b.rows ||
@@ -260,8 +228,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product,
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   if (TheDevice().lost() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  StreamOf(stream).Enqueue(
-      {Work::Kind::kKernel, [matmul] { cuda_emulation::Run(matmul); }});
+  StreamOf(stream).Enqueue({Work::Kind::kKernel, [matmul] {
+                              cuda_emulation::Count(matmul);
+                              cuda_emulation::Multiply(matmul);
+                            }});
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -3,10 +3,8 @@
 // cuBLAS would refuse is refused; a matrix that reaches beyond its memory is a
 // Fault.
 #include <cublas_v2.h>
-#include <cuda_bf16.h>
 
 #include <cstdint>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -16,57 +14,6 @@
 
 namespace cuda_emulation {
 namespace {
-
-// One of a batch.
-struct BatchedProduct {
-  bool transposed;  // A
-  Layout a;
-  Layout b;
-  Layout c;
-  const char* a_data;
-  const char* b_data;
-  char* c_data;
-  float alpha;
-};
-
-// op(A)'s rows, one after the other.
-std::vector<float> RowsOf(const BatchedProduct& product) {
-  const uint64_t m = product.c.rows;
-  const uint64_t k = product.b.rows;
-  std::vector<float> rows(m * k);
-  if (product.transposed) {
-    for (uint64_t row = 0; row < m; ++row) {
-      ReadColumn(product.a_data, product.a, row, rows.data() + row * k);
-    }
-    return rows;
-  }
-  std::vector<float> column(m);
-  for (uint64_t i = 0; i < k; ++i) {
-    ReadColumn(product.a_data, product.a, i, column.data());
-    for (uint64_t row = 0; row < m; ++row) rows[row * k + i] = column[row];
-  }
-  return rows;
-}
-
-void Run(const BatchedProduct& product) {
-  const uint64_t k = product.b.rows;
-  const std::vector<float> rows = RowsOf(product);
-  std::vector<float> column(k);
-  for (uint64_t col = 0; col < product.c.cols; ++col) {
-    ReadColumn(product.b_data, product.b, col, column.data());
-    for (uint64_t row = 0; row < product.c.rows; ++row) {
-      const float value =
-          product.alpha * Dot(rows.data() + row * k, column.data(), k);
-      const uint64_t at = col * product.c.stride + row;
-      if (product.c.type == CUDA_R_32F) {
-        std::memcpy(product.c_data + at * sizeof(value), &value, sizeof(value));
-      } else {
-        const __nv_bfloat16 half = __float2bfloat16(value);
-        std::memcpy(product.c_data + at * sizeof(half), &half, sizeof(half));
-      }
-    }
-  }
-}
 
 // The `index`th matrix of a batch.
 const char* Matrix(const void* first, const Layout& layout, int64_t stride,
@@ -82,11 +29,11 @@ bool Knows(cudaDataType type) {
 }  // namespace
 }  // namespace cuda_emulation
 
-using cuda_emulation::BatchedProduct;
 using cuda_emulation::CheckOwned;
 using cuda_emulation::Knows;
 using cuda_emulation::Layout;
 using cuda_emulation::Matrix;
+using cuda_emulation::MatrixProduct;
 using cuda_emulation::StreamOf;
 using cuda_emulation::TheDevice;
 using cuda_emulation::Work;
@@ -126,7 +73,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     return Layout{type, static_cast<uint64_t>(rows),
                   static_cast<uint64_t>(cols), stride};
   };
-  BatchedProduct product = {
+  MatrixProduct product = {
       transposed,
       layout(a_type, transposed ? k : m, transposed ? m : k, lda),
       layout(b_type, k, n, ldb),
@@ -134,20 +81,22 @@ cublasStatus_t cublasGemmStridedBatchedEx(
       nullptr,
       nullptr,
       nullptr,
-      *static_cast<const float*>(alpha)};
-  std::vector<BatchedProduct> batch;
+      /*bias=*/nullptr,
+      *static_cast<const float*>(alpha),
+      /*beta=*/0};
+  std::vector<MatrixProduct> batch;
   for (int i = 0; i < batch_count; ++i) {
     product.a_data = Matrix(a, product.a, a_stride, i);
     product.b_data = Matrix(b, product.b, b_stride, i);
-    product.c_data = const_cast<char*>(Matrix(c, product.c, c_stride, i));
+    product.d_data = const_cast<char*>(Matrix(c, product.d, c_stride, i));
     CheckOwned(product.a_data, product.a);
     CheckOwned(product.b_data, product.b);
-    CheckOwned(product.c_data, product.c);
+    CheckOwned(product.d_data, product.d);
     batch.push_back(product);
   }
   StreamOf(nullptr).Enqueue({Work::Kind::kKernel, [batch = std::move(batch)] {
-                               for (const BatchedProduct& one : batch) {
-                                 cuda_emulation::Run(one);
+                               for (const MatrixProduct& one : batch) {
+                                 cuda_emulation::Multiply(one);
                                }
                              }});
   return CUBLAS_STATUS_SUCCESS;

@@ -20,12 +20,22 @@ int64_t BytesOf(cudaDataType type);
 // A Fault where the matrix reaches beyond its allocation.
 void CheckOwned(const void* matrix, const Layout& layout);
 
-// Column `col` as floats, [rows].
-void ReadColumn(const void* matrix, const Layout& layout, uint64_t col,
-                float* to);
-
-// The sum of a[i] b[i] in one order, whoever asks.
-float Dot(const float* a, const float* b, uint64_t count);
+// D = alpha op(A) B + beta D (+ bias), op(A) being A^T where `transposed`. Sums
+// are in f32, over k in one order for every element. D is f32 or, with beta 0
+// and no bias, bf16.
+struct MatrixProduct {
+  bool transposed;
+  Layout a;
+  Layout b;
+  Layout d;
+  const void* a_data;
+  const void* b_data;
+  void* d_data;
+  const float* bias;  // f32 [rows of D]; may be null
+  float alpha;
+  float beta;
+};
+void Multiply(const MatrixProduct& product);
 
 }  // namespace cuda_emulation
 
