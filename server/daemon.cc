@@ -18,6 +18,13 @@ namespace {
 // bytes of calls that are done.
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(200);
 
+// Clients and proxies that keep calling have not noticed yet that this server
+// goes. What they are told by us, they try elsewhere; what gRPC cuts off in its
+// shutdown, they cannot tell from a fault. So it shuts down in a pause between
+// calls, or when they have had time for some health checks.
+constexpr absl::Duration kPauseBetweenCalls = absl::Seconds(1);
+constexpr absl::Duration kLongestFarewell = absl::Seconds(5);
+
 // For the step in progress when --drain_seconds are over; steps take
 // milliseconds.
 constexpr absl::Duration kLastStepGrace = absl::Seconds(5);
@@ -187,6 +194,7 @@ std::string Daemon::ReadyLine() const {
 
 bool Daemon::Drain() {
   const absl::Time begin = clock_.Now();
+  const auto time_left = [&] { return flags_.drain - (clock_.Now() - begin); };
   logger_.Log(Severity::kInfo, "draining");
   listener_.SetDraining(true);
   readiness_.reset();  // it says ready no more
@@ -200,9 +208,10 @@ bool Daemon::Drain() {
     return false;
   }
   const bool all_stored = engine_->WaitUntilStored(kStoreGrace);
-  const absl::Duration left = flags_.drain - (clock_.Now() - begin);
   const bool all_read =
-      rpc_server_->WaitForCalls(std::max(left, kShutdownGrace));
+      rpc_server_->WaitForCalls(std::max(time_left(), kShutdownGrace));
+  rpc_server_->WaitForPause(kPauseBetweenCalls,
+                            std::min(time_left(), kLongestFarewell));
   rpc_server_->Shutdown(kShutdownGrace);
   logger_.Log(Severity::kInfo, "drained",
               {{"all_ended", all_ended},

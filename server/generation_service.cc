@@ -41,10 +41,13 @@ void Free(const grpc::ByteBuffer* request) {
   const_cast<grpc::ByteBuffer*>(request)->Clear();
 }
 
-grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* FinishNow(const CallServices& services,
+                                    grpc::CallbackServerContext* context,
                                     const absl::Status& status) {
+  services.calls->Begin();
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status, ""));
+  services.calls->End();
   return reactor;
 }
 
@@ -74,22 +77,25 @@ grpc::ServerUnaryReactor* GenerationService::Score(
 grpc::ServerUnaryReactor* GenerationService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context, Answer(&tlin::Tokenize, services_, model_, *context,
-                                   *request, response));
+  return FinishNow(
+      services_, context,
+      Answer(&tlin::Tokenize, services_, model_, *context, *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context, Answer(&tlin::Detokenize, services_, model_,
-                                   *context, *request, response));
+  return FinishNow(services_, context,
+                   Answer(&tlin::Detokenize, services_, model_, *context,
+                          *request, response));
 }
 
 grpc::ServerUnaryReactor* GenerationService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return FinishNow(context, Answer(&DescribeModel, services_, model_, *context,
-                                   *request, response));
+  return FinishNow(
+      services_, context,
+      Answer(&DescribeModel, services_, model_, *context, *request, response));
 }
 
 }  // namespace tlin

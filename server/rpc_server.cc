@@ -78,7 +78,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 
 RpcServer::RpcServer(const RpcServerOptions& options, Clock* clock,
                      Logger* logger, PrometheusListener* metrics,
-                     const Credentials* credentials) {
+                     const Credentials* credentials)
+    : calls_(clock) {
   CallServices services;
   services.clock = clock;
   services.logger = logger;
@@ -107,6 +108,10 @@ void RpcServer::SetReady(bool ready) {
 
 bool RpcServer::WaitForCalls(absl::Duration timeout) {
   return calls_.WaitUntilNone(timeout);
+}
+
+bool RpcServer::WaitForPause(absl::Duration pause, absl::Duration timeout) {
+  return calls_.WaitForPause(pause, timeout);
 }
 
 void RpcServer::Shutdown(absl::Duration grace) {

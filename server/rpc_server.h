@@ -50,8 +50,12 @@ class RpcServer {
   // True: every call that the engine has part in is done, down to its last byte
   // handed to the transport.
   bool WaitForCalls(absl::Duration timeout);
+  // True: no call has begun for `pause`, the time before this included. False:
+  // they went on for `timeout`.
+  bool WaitForPause(absl::Duration pause, absl::Duration timeout);
   // Takes no new connections, cuts off after `grace` what still runs (health
-  // watches do), and waits for that.
+  // watches do), and waits for that. A call that begins meanwhile, on a
+  // connection that there is, is cut off by gRPC with CANCELLED.
   // REQUIRES: the engine has ended, or soon ends, all requests.
   void Shutdown(absl::Duration grace);
 

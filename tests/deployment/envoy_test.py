@@ -103,6 +103,29 @@ class EnvoyTest(unittest.TestCase):
         # Refused turns were taken elsewhere, by Envoy: no client has seen any of it.
         self.assertEqual([each.failures for each in conversations], [[]] * len(SESSIONS))
 
+    def test_who_is_refused_by_one_of_two_is_answered_by_the_other(self):
+        self.replicas.daemons.pop()
+        self.envoy.terminate()
+        self.envoy.wait()
+        self.socket.unlink(missing_ok=True)
+        self.start()
+        refuses = self.replicas.daemons[0]
+        endless = refuses.stub().Generate(request(ids=[1], max_new_tokens=1_000_000, ignore_eos=True))
+        next(endless)
+        refuses.terminate()
+        wait_until(lambda: refuses.scrape()["tlin_draining"] == 1, "tlin_draining")
+
+        # Until Envoy's health checks see it, half of the sessions meet the one that refuses.
+        def codes(channel):
+            stub = generation_pb2_grpc.GenerationStub(channel)
+            return [status_of(lambda message, timeout: stub.Generate(
+                message, timeout=timeout, metadata=[("tlin-session", str(random.random()))]),
+                request(ids=[1], max_new_tokens=1))[:2] for _ in range(100)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = sum(pool.map(codes, [self.channel() for _ in range(4)]), [])
+        self.assertEqual(set(found), {(Code.OK, "")})
+        endless.cancel()
+
     def test_what_has_begun_is_not_tried_again(self):
         stub = generation_pb2_grpc.GenerationStub(self.channel())
         events = stub.Generate(request(ids=[1], max_new_tokens=1_000_000, ignore_eos=True),

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """How tlind ends. Run by ctest."""
+import concurrent.futures
 import unittest
 
 import tiny_model
@@ -60,6 +61,28 @@ class DrainTest(unittest.TestCase):
             self.assertEqual(daemon.exit_code(), 0)
             self.assertEqual(daemon.log_lines()[-1]["message"], "drained")
             self.assertTrue(daemon.log_lines()[-1]["all_ended"])
+
+    def test_goes_in_a_pause_between_calls(self):
+        """Who calls on is refused by the daemon, and not cut off by gRPC's shutdown."""
+        with Tlind(self.model, "--drain_seconds=300") as daemon:
+            stubs = [daemon.stub() for _ in range(4)]
+            for stub in stubs:
+                stub.GetModel(pb.GetModelRequest())  # connected before the port closes
+            daemon.terminate()
+            wait_until(lambda: daemon.scrape()["tlin_draining"] == 1, "tlin_draining")
+            end = time.monotonic() + 2.5  # the pause is 1 s, and a farewell at most 5 s
+
+            def refusals(stub):
+                found = []
+                while time.monotonic() < end:
+                    code, why, trailers = status_of(stub.Generate, request(ids=[1]))
+                    found.append((code, why, retry_delay(trailers)))
+                return found
+            with concurrent.futures.ThreadPoolExecutor(len(stubs)) as pool:
+                found = sum(pool.map(refusals, stubs), [])
+            self.assertEqual(set(found), {(Code.UNAVAILABLE, found[0][1], found[0][2])})
+            self.assertIn("draining", found[0][1])
+            self.assertEqual(daemon.exit_code(), 0)
 
     def test_drain_seconds_0_cuts_what_runs_and_waits(self):
         with Tlind(self.model, "--drain_seconds=0", "--max_sessions=1") as daemon:

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/base/clock.h"
 #include "server/call_services.h"
 #include "server/calls_in_flight.h"
 #include "server/outcome.h"
@@ -118,13 +119,31 @@ TEST(RequestIdsTest, AreUniqueAcrossInstances) {
 }
 
 TEST(CallsInFlightTest, WaitsForTheLast) {
-  CallsInFlight calls;
+  MonotonicClock clock;
+  CallsInFlight calls(&clock);
   EXPECT_TRUE(calls.WaitUntilNone(absl::ZeroDuration()));
   calls.Begin();
   EXPECT_FALSE(calls.WaitUntilNone(absl::Milliseconds(1)));
   std::thread ends([&] { calls.End(); });
   EXPECT_TRUE(calls.WaitUntilNone(absl::Minutes(1)));
   ends.join();
+}
+
+TEST(CallsInFlightTest, WaitsForAPause) {
+  MonotonicClock clock;
+  CallsInFlight calls(&clock);
+  const absl::Time begin = clock.Now();
+  EXPECT_TRUE(calls.WaitForPause(absl::Minutes(1), absl::Minutes(1)));
+  EXPECT_LT(clock.Now() - begin, absl::Minutes(1)) << "nobody has ever called";
+
+  calls.Begin();
+  EXPECT_FALSE(calls.WaitForPause(absl::Minutes(1), absl::Milliseconds(1)));
+  EXPECT_FALSE(calls.WaitForPause(absl::Minutes(1), -absl::Seconds(1)));
+  const absl::Time wait = clock.Now();
+  calls.Begin();
+  calls.End();
+  EXPECT_TRUE(calls.WaitForPause(absl::Milliseconds(20), absl::Minutes(1)));
+  EXPECT_GE(clock.Now() - wait, absl::Milliseconds(20));
 }
 
 TEST(PortFileTest, WritesBothAddresses) {
