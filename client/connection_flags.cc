@@ -10,11 +10,13 @@
 namespace tlin::client {
 namespace {
 
-// Whether what is sent stays on this machine.
+// Whether what is sent stays on this machine. 127.example.com does not.
 bool IsLoopback(absl::string_view address) {
   const absl::string_view host = address.substr(0, address.rfind(':'));
+  const bool number = host.find_first_not_of("0123456789.") == host.npos;
   return host == "localhost" || host == "[::1]" ||
-         absl::StartsWith(host, "127.") || absl::StartsWith(address, "unix:");
+         (number && absl::StartsWith(host, "127.")) ||
+         absl::StartsWith(address, "unix:");
 }
 
 absl::Status ReadFile(absl::string_view flag, const std::string& path,

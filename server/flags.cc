@@ -249,11 +249,13 @@ std::string UnknownFlag(absl::string_view name) {
                       nearest->name, "?");
 }
 
-// Whether only this machine can reach it. Names are not looked up.
+// Whether only this machine can reach it. Names are not looked up, not even
+// 127.example.com.
 bool IsLoopback(absl::string_view address) {
   const absl::string_view host = address.substr(0, address.rfind(':'));
+  const bool number = host.find_first_not_of("0123456789.") == host.npos;
   return host == "localhost" || host == "[::1]" || host == "::1" ||
-         absl::StartsWith(host, "127.");
+         (number && absl::StartsWith(host, "127."));
 }
 
 // What the flags must be together.

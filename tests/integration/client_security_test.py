@@ -63,9 +63,10 @@ class ClientSecurityTest(SecurityCase):
 
     def test_a_token_is_not_sent_in_the_clear(self):
         token = self.write("token", "token\n")
-        done = self.client("tlin", "model", "--address=192.0.2.1:1", f"--token_file={token}")
-        self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertIn("for all to read: want --tls, or --insecure", done.stderr)
+        for elsewhere in ("192.0.2.1:1", "127.example.com:1"):
+            done = self.client("tlin", "model", f"--address={elsewhere}", f"--token_file={token}")
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("for all to read: want --tls, or --insecure", done.stderr)
 
     def test_flags_that_make_no_sense_are_told(self):
         for flag, said in (("--token_file=/no/such", "--token_file=/no/such: cannot be read"),

@@ -146,6 +146,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{{"--model=m", "--listen=[::]:1"}, "others can reach it"},
         BadCase{{"--model=m", "--listen=10.0.0.1:1"}, "others can reach it"},
         BadCase{{"--model=m", "--listen=example.com:1"}, "others can reach it"},
+        BadCase{{"--model=m", "--listen=127.example.com:1"},
+                "others can reach it"},
         BadCase{
             {"--model=m", "--listen=0.0.0.0:1", "--tls_cert=c", "--tls_key=k"},
             "others can reach it"},
