@@ -44,9 +44,10 @@ class CallsInFlight {
     const absl::Time end = clock_->Now() + timeout;
     for (;;) {
       const absl::Time now = clock_->Now();
-      const absl::Time wake = std::min(LastBegin() + pause, end);
-      if (wake <= now) return LastBegin() + pause <= now;
-      absl::SleepFor(wake - now);
+      const absl::Time quiet = LastBegin() + pause;
+      if (quiet <= now) return true;
+      if (end <= now) return false;
+      absl::SleepFor(std::min(quiet, end) - now);
     }
   }
 

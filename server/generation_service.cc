@@ -44,7 +44,7 @@ void Free(const grpc::ByteBuffer* request) {
 grpc::ServerUnaryReactor* FinishNow(const CallServices& services,
                                     grpc::CallbackServerContext* context,
                                     const absl::Status& status) {
-  services.calls->Begin();
+  services.calls->Begin();  // so that a drain sees that calls still come
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status, ""));
   services.calls->End();
