@@ -71,7 +71,8 @@ if ! $quick && [ "$failed" -eq 0 ]; then
   # tests/sanitizers/ tells the sanitizer what libabsl and libgrpc do.
   step "build with thread sanitizer" build build-tsan all \
     -DTLIN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++ "-DTLIN_CUDA_ROOT=$cuda"
-  TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt" \
+  # It would wait a second at the end of each process for threads that are not joined.
+  TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt atexit_sleep_ms=0" \
     step "tests with thread sanitizer" run_ctest build-tsan -LE heavy
   step "fuzzers" fuzz
   step "arm64's kernels, under qemu" tests/arm64.sh --kernels

@@ -2,7 +2,7 @@
 # Sessions for half an hour: turns, forks, cancels, moves, restarts and kills of tlind. Every
 # session is compared with what it was told, counts add up, memory stays flat.
 #   tests/soak.sh                  30 minutes
-#   tests/soak.sh --seconds=60     as tests/run.sh does
+#   tests/soak.sh --seconds=30     as tests/run.sh does
 # Builds what it needs. Exits with 0 where all of it held.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -5,9 +5,9 @@ jobs=$(nproc)
 # container's, whose compilations are then found in the cache.
 cmake=/usr/bin/cmake
 [ -x "$cmake" ] || cmake=cmake
-# Where compilations are cached: equal ones of another checkout count, those with precompiled headers
-# as well.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+# Where compilations are cached: equal ones of another checkout or language count, those with
+# precompiled headers as well.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale,pch_defines,time_macros
 passed=0
 failed=0
 failures=()

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.."
 build=$1
 root=$(realpath -m "$2")
 shift 2
-# Where compilations are cached: equal ones of another checkout count.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# Where compilations are cached: equal ones of another checkout or language count.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale
 # The distribution's, as in the image, also where pip's comes first: equal command lines.
 cmake=/usr/bin/cmake
 [ -x "$cmake" ] || cmake=cmake

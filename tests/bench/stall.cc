@@ -280,7 +280,7 @@ int main(int argc, char** argv) {
     const std::string argument = argv[i];
     const std::string target = "--target_step_ms=";
     if (argument == "--quick") {
-      effort.tokens = 40;
+      effort.tokens = 10;
       effort.prompt = 1'000;
     } else if (argument.rfind(target, 0) == 0) {
       effort.target =

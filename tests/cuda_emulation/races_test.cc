@@ -29,7 +29,7 @@ __global__ void Sum(int* sum, bool atomic) {
 }
 
 // A shuffle puts no memory in order.
-__global__ void ReverseWarp(int* values, bool synchronize) {
+__global__ void ReverseAfterShuffle(int* values, bool synchronize) {
   int* const shared = gpu::DynamicShared<int>();
   shared[threadIdx.x] = 1;
   if (synchronize) {
@@ -88,11 +88,12 @@ TEST_F(RacesTest, UpdatesThatAreNotAtomicAreCaught) {
 }
 
 TEST_F(RacesTest, AShuffleIsNoBarrier) {
-  gpu::Launch(ReverseWarp, 1, 32, 128, nullptr, values_.data(), true);
+  gpu::Launch(ReverseAfterShuffle, 1, 32, 128, nullptr, values_.data(), true);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   EXPECT_DEATH(
       {
-        gpu::Launch(ReverseWarp, 1, 32, 128, nullptr, values_.data(), false);
+        gpu::Launch(ReverseAfterShuffle, 1, 32, 128, nullptr, values_.data(),
+                    false);
         cudaDeviceSynchronize();
       },
       kRace);

@@ -9,8 +9,6 @@
 namespace cuda_emulation {
 namespace {
 
-Device& device() { return TheDevice(); }
-
 std::set<Stream*>& Streams() {
   static auto* const streams = new std::set<Stream*>;
   return *streams;
@@ -22,7 +20,7 @@ Stream& DefaultStream() {
 }
 
 cudaError_t EndOfCapture() {
-  return device().Say(cudaErrorStreamCaptureUnsupported);
+  return TheDevice().Say(cudaErrorStreamCaptureUnsupported);
 }
 
 }  // namespace
@@ -38,12 +36,12 @@ void Stream::Enqueue(Work work) {
 
 void Stream::RunUntil(uint64_t count) {
   if (done_ >= count) return;
-  const DeviceMemory::Access access(&device().memory());
+  const DeviceMemory::Access access(&TheDevice().memory());
   while (done_ < count) {
     const Work work = std::move(queue_.front());
     queue_.pop_front();
     ++done_;
-    if (device().lost() != cudaSuccess) continue;
+    if (TheDevice().lost() != cudaSuccess) continue;
     work.run();
   }
 }

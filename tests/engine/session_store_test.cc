@@ -19,12 +19,6 @@ using ::testing::IsEmpty;
 using ::testing::Key;
 using ::testing::SizeIs;
 
-PuppetOptions Slots(int32_t slots) {
-  PuppetOptions options;
-  options.slots = slots;
-  return options;
-}
-
 EngineOptions Memory(int64_t bytes) {
   EngineOptions options = Harness::DefaultOptions();
   options.sessions.state_memory_bytes = bytes;
@@ -103,7 +97,7 @@ TEST(SessionStoreTest, ANewEngineGoesOnWithTheSameBits) {
       one.Settle();
       store.Set("a", then);
     }
-    Life other(&store, Slots(1));
+    Life other(&store, PuppetOptions{.slots = 1});
     EXPECT_TRUE(other.Info("a").durable);
     EXPECT_EQ(other.Info("a").tokens, prompt + 6);
     EXPECT_EQ(other.Info("a").residence, SessionInfo::Residence::kStored);
@@ -161,7 +155,7 @@ TEST(SessionStoreTest, WhatIsNotUsedInTimeLeavesTheStore) {
 
 TEST(SessionStoreTest, StatesThatLeftMemoryComeBackFromTheStore) {
   FakeSessionStore store;
-  Life life(&store, Slots(1), Memory(0));
+  Life life(&store, PuppetOptions{.slots = 1}, Memory(0));
   life.Create("a");
   life.Create("b");
   std::vector<TokenId> tokens = life.Turn("a", 11, 1)->token_ids();
@@ -221,7 +215,7 @@ TEST(SessionStoreTest, ACancelWhileItWaitsLeavesTheSessionAsItWas) {
 
 TEST(SessionStoreTest, AStoreThatFailsLosesNothingInMemory) {
   FakeSessionStore store;
-  Life life(&store, Slots(1));
+  Life life(&store, PuppetOptions{.slots = 1});
   life.Create("a");
   life.Create("b");
   life.Settle();

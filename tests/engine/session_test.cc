@@ -15,12 +15,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-PuppetOptions Slots(int32_t slots) {
-  PuppetOptions options;
-  options.slots = slots;
-  return options;
-}
-
 // One caller's conversation, and what it has to be.
 class Talk {
  public:
@@ -89,7 +83,7 @@ TEST(SessionTest, GoesOnAtEveryPlaceOfAWindow) {
 }
 
 TEST(SessionTest, MoreSessionsThanSlotsTakeTurns) {
-  Harness harness(Slots(2));
+  Harness harness(PuppetOptions{.slots = 2});
   std::vector<std::unique_ptr<Talk>> talks;
   for (int i = 0; i < 5; ++i) {
     talks.push_back(std::make_unique<Talk>(&harness, absl::StrCat("s", i)));
@@ -114,7 +108,7 @@ TEST(SessionTest, MoreSessionsThanSlotsTakeTurns) {
 }
 
 TEST(SessionTest, TheLeastRecentlyUsedLeavesItsSlot) {
-  Harness harness(Slots(2));
+  Harness harness(PuppetOptions{.slots = 2});
   Talk a(&harness, "a"), b(&harness, "b"), c(&harness, "c");
   a.TakeTurn(3, 3);
   b.TakeTurn(3, 3);
@@ -132,7 +126,7 @@ TEST(SessionTest, TheLeastRecentlyUsedLeavesItsSlot) {
 TEST(SessionTest, WithoutMemoryForStatesTheTokensMakeThemAgain) {
   EngineOptions options = Harness::DefaultOptions();
   options.sessions.state_memory_bytes = 0;
-  Harness harness(Slots(1), options);
+  Harness harness(PuppetOptions{.slots = 1}, options);
   Talk a(&harness, "a"), b(&harness, "b");
   for (int turn = 0; turn < 3; ++turn) {
     a.TakeTurn(11, 5);
@@ -146,7 +140,7 @@ TEST(SessionTest, WithoutMemoryForStatesTheTokensMakeThemAgain) {
 TEST(SessionTest, StatesInMemoryAreCountedOnceAndBounded) {
   EngineOptions options = Harness::DefaultOptions();
   options.sessions.state_memory_bytes = 100 * sizeof(TokenId);
-  Harness harness(Slots(1), options);
+  Harness harness(PuppetOptions{.slots = 1}, options);
   std::vector<std::unique_ptr<Talk>> talks;
   for (int i = 0; i < 6; ++i) {
     talks.push_back(std::make_unique<Talk>(&harness, absl::StrCat("s", i)));
@@ -220,7 +214,7 @@ TEST(SessionTest, WhatIsNotThereOrTooLongIsRefused) {
 TEST(SessionTest, CreateForkDelete) {
   EngineOptions options = Harness::DefaultOptions();
   options.sessions.max_sessions = 3;
-  Harness harness(Slots(2), options);
+  Harness harness(PuppetOptions{.slots = 2}, options);
   Talk talk(&harness, "a");
   talk.TakeTurn(13, 9);
   const auto create = [&](const char* id) {
@@ -323,7 +317,7 @@ TEST(SessionTest, GoesOnAfterAFailedStep) {
 
 // Sessions that wait keep their pages, and want more: some leave.
 TEST(SessionTest, SessionsThatHoldTheHistoryPoolMakeRoomForEachOther) {
-  PuppetOptions puppet = Slots(3);
+  PuppetOptions puppet{.slots = 3};
   puppet.history_tokens = 100;
   Harness harness(puppet);
   Talk a(&harness, "a"), b(&harness, "b"), c(&harness, "c");

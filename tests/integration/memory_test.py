@@ -28,7 +28,7 @@ class MemoryTest(unittest.TestCase):
 
             def serve(i):
                 stream = daemon.stub().Generate(
-                    request(ids=random_tokens(i, 700, 50257), seed=i, max_new_tokens=2000,
+                    request(ids=random_tokens(i, 300, 50257), seed=i, max_new_tokens=2000,
                             ignore_eos=True, logprobs=5), timeout=PATIENCE)
                 next(event for event in stream if event.WhichOneof("event") == "chunk")
                 all_have_slots.wait(PATIENCE)

@@ -2,7 +2,7 @@
 """Sessions for a while: turns, forks, cancels, moves, restarts and kills. Memory stays flat, counts
 add up, and every session is what it was told. Run by ctest; tests/soak.sh runs it for longer.
 
-  session_soak_test.py [--seconds=60]
+  session_soak_test.py [--seconds=30]
 """
 import random
 import sys
@@ -13,7 +13,7 @@ from tlind_process import *
 from tlin.v1 import sessions_pb2 as sessions_pb
 from tlin.v1 import sessions_pb2_grpc
 
-SECONDS = 60
+SECONDS = 30
 WORKERS = 6
 SESSIONS = 5  # of each worker
 LIVES = 4     # of the daemon, for each model

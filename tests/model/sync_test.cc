@@ -15,7 +15,7 @@
 namespace tlin {
 namespace {
 
-constexpr int64_t kLength = 4 * kTileRows;
+constexpr int64_t kFourTiles = 4 * kTileRows;
 
 ModelConfig SyncConfig(Architecture architecture) {
   ModelConfig config;
@@ -33,8 +33,8 @@ ModelConfig SyncConfig(Architecture architecture) {
 ModelOptions SyncOptions() {
   ModelOptions options;
   options.slots = 6;
-  options.max_context_tokens = 2 * kLength;
-  options.history_tokens = 12 * kLength;
+  options.max_context_tokens = 2 * kFourTiles;
+  options.history_tokens = 12 * kFourTiles;
   options.max_syncs = 4;
   return options;
 }
@@ -43,12 +43,12 @@ class SyncTest : public testing::TestWithParam<Architecture> {
  protected:
   SyncTest()
       : config_(SyncConfig(GetParam())),
-        tokens_(SeededTokens(3, kLength, config_.vocab_size)),
+        tokens_(SeededTokens(3, kFourTiles, config_.vocab_size)),
         model_(MakeSeededModel(config_, 3, SyncOptions())) {}
 
   // The logits after `count` tokens, in one go and alone.
   std::vector<float> Alone(int64_t count) {
-    SequenceDriver sequence(model_.get(), 5, kLength);
+    SequenceDriver sequence(model_.get(), 5, kFourTiles);
     return sequence.Feed(absl::MakeConstSpan(tokens_).first(count));
   }
 
@@ -66,12 +66,12 @@ TEST_P(SyncTest, FourAtOnceAndADecoderDoNotDisturbEachOther) {
   const std::vector<float> decoded = Alone(40);
 
   for (SlotId slot = 0; slot < 4; ++slot) {
-    model_->Open(slot, kLength);
+    model_->Open(slot, kFourTiles);
     model_->BeginSync(slot,
                       absl::MakeConstSpan(tokens_).first(histories[slot]));
   }
   EXPECT_EQ(model_->syncs_in_flight(), 4);
-  model_->Open(4, kLength);
+  model_->Open(4, kFourTiles);
   StepPlan plan;
   StepOutput output;
   for (int64_t step = 0; model_->syncs_in_flight() > 0 || step < 40; ++step) {
@@ -103,9 +103,9 @@ TEST_P(SyncTest, FourAtOnceAndADecoderDoNotDisturbEachOther) {
 }
 
 TEST_P(SyncTest, ASequenceThatSyncsOftenIsTheSameAsOneThatSyncsOnce) {
-  SequenceDriver sequence(model_.get(), 0, kLength);
+  SequenceDriver sequence(model_.get(), 0, kFourTiles);
   sequence.set_slice_units(1);
-  for (int64_t fed = 0; fed + 41 <= kLength; fed += 40) {
+  for (int64_t fed = 0; fed + 41 <= kFourTiles; fed += 40) {
     const auto logits =
         sequence.Feed(absl::MakeConstSpan(tokens_).subspan(fed, 40));
     if (fed % 240 == 0) {
@@ -131,11 +131,11 @@ TEST_P(SyncTest, ALaterSyncKeepsTheFirstBlocksKeysWhereTheyArePaged) {
     EXPECT_LE(units, model->SyncUnits(history));
     return backend.product_flops() - before;
   };
-  model->Open(0, kLength);
+  model->Open(0, kFourTiles);
   sync(600);
   const double later = sync(640);
   model->Close(0);
-  model->Open(0, kLength);
+  model->Open(0, kFourTiles);
   const double whole = sync(640);
   model->Close(0);
   const double key_and_value = 4.0 * config_.n_embd * config_.n_embd;
