@@ -3,7 +3,7 @@
 # What is emulated is slow: the tests that say most about the processor, and the programs.
 # The arm64 libraries are unpacked into build-arm64/root: nothing of this machine's own is touched.
 #   tests/arm64.sh              the kernels, what reads bytes, the programs
-#   tests/arm64.sh --kernels    the kernels only, as tests/run.sh does: a third of the time
+#   tests/arm64.sh --kernels    the kernels only, as tests/run.sh does: less than half of the time
 # Ends with one line for a person: "N passed, N failed". Exits with 77 where what it needs
 # cannot be had.
 set -uo pipefail
